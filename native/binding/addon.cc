@@ -1,0 +1,34 @@
+// The list of what the addon exports. One process has one environment: a worker_threads thread is refused, since signals, latches and
+// the mapping belong to the process.
+#include "binding/args.h"
+
+namespace bgw {
+
+Mapping mapping;
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  static bool loaded = false;
+  if (loaded) {
+    Napi::Error::New(env, "the bgworker addon can be loaded once in a process, in its main thread").ThrowAsJavaScriptException();
+    return exports;
+  }
+  loaded = true;
+  InitFork(exports);
+  InitSignals(exports);
+  InitLatch(exports);
+  InitLWLock(exports);
+  InitShmem(exports);
+  InitProc(exports);
+  InitPostmasterDeath(exports);
+  InitWait(exports);
+  InitSocket(exports);
+  InitProcess(exports);
+  InitExit(exports);
+  return exports;
+}
+
+}  // namespace bgw
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) { return bgw::Init(env, exports); }
+
+NODE_API_MODULE(bgworker, Init)

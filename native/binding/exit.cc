@@ -1,0 +1,74 @@
+// Every way out of a forked child ends in our exit: Node's own teardown joins platform threads that do not exist in the child, and
+// crashes. process.exit, an uncaught exception and a fatal error of Node's go through its process exit handler; the natural end of the
+// environment goes through a cleanup hook.
+//
+// node::SetProcessExitHandler is a C++ symbol, so it is looked up at run time: one Node-API binary serves every line of Node, and a Node
+// without it is refused with a clear error.
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "binding/args.h"
+extern "C" {
+#include "core/proc.h"
+#include "core/signals.h"
+}
+
+namespace node {
+class Environment;
+}
+
+namespace bgw {
+
+// v8::Local<T>: one pointer, passed and returned in a register.
+struct LocalContext {
+  void* slot;
+};
+
+using GetCurrentIsolate = void* (*)();
+using GetCurrentContext = LocalContext (*)(void* isolate);
+using GetCurrentEnvironment = node::Environment* (*)(LocalContext context);
+using ExitHandler = std::function<void(node::Environment*, int)>;
+using SetProcessExitHandler = void (*)(node::Environment*, ExitHandler&&);
+
+template <typename Function>
+static Function Symbol(const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+}
+
+// Argument: install them, or only look. Result: false where this Node lacks a symbol.
+static Napi::Value TakeExits(const Napi::CallbackInfo& info) {
+  auto isolate = Symbol<GetCurrentIsolate>("_ZN2v87Isolate10GetCurrentEv");
+  auto context = Symbol<GetCurrentContext>("_ZN2v87Isolate17GetCurrentContextEv");
+  auto environment = Symbol<GetCurrentEnvironment>("_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE");
+  auto set_handler = Symbol<SetProcessExitHandler>("_ZN4node21SetProcessExitHandlerEPNS_11EnvironmentEOSt8functionIFvS1_iEE");
+  if (isolate == nullptr || context == nullptr || environment == nullptr || set_handler == nullptr) {
+    return Napi::Boolean::New(info.Env(), false);
+  }
+  if (!info[0].As<Napi::Boolean>().Value()) return Napi::Boolean::New(info.Env(), true);
+  // By the time Node calls it, the 'exit' event has run, and with it our exit callbacks.
+  set_handler(environment(context(isolate())), [](node::Environment*, int code) { BgwExitNow(code); });
+  // Runs before the hooks of whatever was loaded later, and never comes back.
+  napi_add_env_cleanup_hook(info.Env(), [](void*) { BgwExitNow(1); }, nullptr);
+  return Napi::Boolean::New(info.Env(), true);
+}
+
+// Leaves shared memory and the process, running nothing else.
+static Napi::Value ExitNow(const Napi::CallbackInfo& info) {
+  BgwExitNow(Int(info, 0));
+}
+
+// _exit(2): leaves without detaching, which the postmaster takes for a crash.
+static Napi::Value ExitDirty(const Napi::CallbackInfo& info) {
+  _exit(Int(info, 0));
+}
+
+void InitExit(Napi::Object exports) {
+  BgwSetExitHook(BgwProcDetach);
+  Export<TakeExits>(exports, "takeExits");
+  Export<ExitNow>(exports, "exitNow");
+  Export<ExitDirty>(exports, "exitDirty");
+}
+
+}  // namespace bgw

@@ -1,0 +1,44 @@
+// Glue for core/socket.h.
+#include <unistd.h>
+
+#include "binding/args.h"
+extern "C" {
+#include "core/socket.h"
+}
+
+namespace bgw {
+
+static Napi::Value Listen(const Napi::CallbackInfo& info) { return Number(info, BgwListen(Text(info, 0).c_str())); }
+
+// Result: { fd, pid, uid }, or -errno.
+static Napi::Value Accept(const Napi::CallbackInfo& info) {
+  pid_t pid = 0;
+  uid_t uid = 0;
+  int fd = BgwAccept(Int(info, 0), &pid, &uid);
+  if (fd < 0) return Number(info, fd);
+  Napi::Object peer = Napi::Object::New(info.Env());
+  peer.Set("fd", fd);
+  peer.Set("pid", static_cast<double>(pid));
+  peer.Set("uid", static_cast<double>(uid));
+  return peer;
+}
+
+static Napi::Value SendOnce(const Napi::CallbackInfo& info) {
+  Napi::Uint8Array bytes = info[1].As<Napi::Uint8Array>();
+  BgwSendOnce(Int(info, 0), bytes.Data(), bytes.ByteLength());
+  return info.Env().Undefined();
+}
+
+static Napi::Value Close(const Napi::CallbackInfo& info) {
+  close(Int(info, 0));
+  return info.Env().Undefined();
+}
+
+void InitSocket(Napi::Object exports) {
+  Export<Listen>(exports, "listen");
+  Export<Accept>(exports, "accept");
+  Export<SendOnce>(exports, "sendOnce");
+  Export<Close>(exports, "close");
+}
+
+}  // namespace bgw

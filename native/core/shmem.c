@@ -1,0 +1,21 @@
+// The shared mapping: a memfd, so that nothing is left in the file system after any death. Postmaster.
+// PostgreSQL: src/backend/port/sysv_shmem.c (there an anonymous mmap and a small System V segment as interlock; our interlock is the
+// lock on postmaster.pid).
+#include "shmem.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+int BgwShmemCreate(size_t size, void **address) {
+  int fd = memfd_create("bgworker", MFD_CLOEXEC);
+  if (fd < 0) return bgw_errno();
+  int result = ftruncate(fd, (off_t)size) < 0 ? bgw_errno() : fd;
+  if (result >= 0) {
+    *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (*address == MAP_FAILED) result = bgw_errno();
+  }
+  if (result < 0) close(fd);
+  return result;
+}
+
+int BgwShmemUnmap(void *address, size_t size) { return munmap(address, size) < 0 ? bgw_errno() : 0; }

@@ -1,0 +1,217 @@
+// Signals of a process of ours. PostgreSQL: src/backend/libpq/pqsignal.c, src/backend/postmaster/interrupt.c, bgworker.c (bgworker_die).
+//
+// A handler does one of two things: it records the signal and wakes the main thread (JavaScript acts later, at a safe point), or it
+// leaves the process. Nothing else can be done inside a handler that may have interrupted V8 anywhere.
+//
+// Why leaving from inside the handler is safe: the way out writes one line with write(2), stores a few words in shared memory, and calls
+// _exit. It takes no lock, allocates nothing and never returns into the interrupted code. What the interrupted code may have held in
+// shared memory is a lock, and while it holds one the handler only notes itself (BgwHoldInterrupts).
+//
+// Only the main thread takes signals. A signal to the process may be delivered to any thread that does not block it; such a thread
+// sends it on to the main one, with SI_QUEUE since the kernel refuses to forge SI_USER.
+#include "signals.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// Written by the handlers and by BgwTakeRecorded; each in the main thread.
+static _Atomic uint32_t recorded;
+static _Atomic uint32_t counts[32];
+static BgwDisposition dispositions[32];
+static pid_t main_tid;
+
+static _Atomic int holdoff_count;
+static _Atomic int die_pending;
+
+static char die_before[1024];
+static char die_after[1024];
+static bool die_with_time;
+static void (*exit_hook)(void);
+
+void BgwSignalsInit(void) {
+  main_tid = (pid_t)syscall(SYS_gettid);
+  atomic_store(&recorded, 0);
+  for (int i = 0; i < 32; i++) atomic_store(&counts[i], 0);
+  atomic_store(&holdoff_count, 0);
+  atomic_store(&die_pending, 0);
+}
+
+void BgwSetExitHook(void (*hook)(void)) { exit_hook = hook; }
+
+void BgwExitNow(int status) {
+  if (exit_hook != NULL) exit_hook();
+  _exit(status);
+}
+
+// --- the way out of a terminated worker ------------------------------------------------------------------------------------------
+
+static char *PutNumber(char *at, int64_t value, int width) {
+  char digits[20];
+  int n = 0;
+  do {
+    digits[n++] = (char)('0' + value % 10);
+    value /= 10;
+  } while (value > 0);
+  while (n < width) digits[n++] = '0';
+  while (n > 0) *at++ = digits[--n];
+  return at;
+}
+
+// "2026-11-22 16:43:38.123 UTC": gmtime is not on the list of what a handler may call, so the civil date is worked out here
+// (days since 1970-03-01 of a year that begins in March).
+static char *PutTime(char *at) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  int64_t days = now.tv_sec / 86400 + 719468;
+  int64_t era = days / 146097;
+  int64_t day_of_era = days - era * 146097;
+  int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+  int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  int64_t shifted_month = (5 * day_of_year + 2) / 153;
+  int64_t day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+  int64_t month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
+  int64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
+  int64_t seconds = now.tv_sec % 86400;
+  at = PutNumber(at, year, 4);
+  *at++ = '-';
+  at = PutNumber(at, month, 2);
+  *at++ = '-';
+  at = PutNumber(at, day, 2);
+  *at++ = ' ';
+  at = PutNumber(at, seconds / 3600, 2);
+  *at++ = ':';
+  at = PutNumber(at, seconds / 60 % 60, 2);
+  *at++ = ':';
+  at = PutNumber(at, seconds % 60, 2);
+  *at++ = '.';
+  at = PutNumber(at, now.tv_nsec / 1000000, 3);
+  memcpy(at, " UTC", 4);
+  return at + 4;
+}
+
+static void DieNow(void) {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, NULL);
+  char line[2 * 1024 + 64];
+  char *at = line;
+  size_t before = strlen(die_before), after = strlen(die_after);
+  memcpy(at, die_before, before);
+  at += before;
+  if (die_with_time) at = PutTime(at);
+  memcpy(at, die_after, after);
+  at += after;
+  if (at > line && write(STDERR_FILENO, line, (size_t)(at - line)) < 0) {
+    // Nobody left to tell.
+  }
+  BgwExitNow(1);
+}
+
+void BgwSetDieMessage(const char *before, bool with_time, const char *after) {
+  snprintf(die_before, sizeof(die_before), "%s", before);
+  snprintf(die_after, sizeof(die_after), "%s", after);
+  die_with_time = with_time;
+}
+
+void BgwHoldInterrupts(void) { atomic_fetch_add(&holdoff_count, 1); }
+
+void BgwResumeInterrupts(void) {
+  // A handler that runs after the subtraction sees zero and dies by itself; one that ran before it left die_pending for us.
+  if (atomic_fetch_sub(&holdoff_count, 1) == 1 && atomic_load(&die_pending)) DieNow();
+}
+
+// --- handlers --------------------------------------------------------------------------------------------------------------------
+
+static void Handler(int signo, siginfo_t *info, void *context) {
+  (void)info;
+  (void)context;
+  int saved_errno = errno;
+  pid_t pid = getpid();
+  if ((pid_t)syscall(SYS_gettid) != main_tid) {
+    siginfo_t forward;
+    memset(&forward, 0, sizeof(forward));
+    forward.si_signo = signo;
+    forward.si_code = SI_QUEUE;
+    forward.si_pid = pid;
+    forward.si_uid = getuid();
+    syscall(SYS_rt_tgsigqueueinfo, pid, main_tid, signo, &forward);
+    errno = saved_errno;
+    return;
+  }
+  atomic_fetch_add(&counts[signo], 1);
+  switch (dispositions[signo]) {
+    case kBgwCrashExit:
+      _exit(2);
+    case kBgwDie:
+      if (atomic_load(&holdoff_count) == 0) DieNow();
+      atomic_store(&die_pending, 1);
+      break;
+    default:
+      // Record, then wake: SIGURG is blocked for life and stays readable in the wait set's descriptor, so a wait that is about to
+      // sleep (between its look at `recorded` and epoll_wait) is woken too. In the postmaster it is ignored.
+      atomic_fetch_or(&recorded, 1u << (signo - 1));
+      syscall(SYS_tgkill, pid, main_tid, SIGURG);
+      break;
+  }
+  errno = saved_errno;
+}
+
+int BgwSignal(int signo, BgwDisposition disposition) {
+  if (signo < 1 || signo > 31) return -EINVAL;
+  struct sigaction action;
+  memset(&action, 0, sizeof(action));
+  sigfillset(&action.sa_mask);
+  // SIGSEGV and its kind must stay deliverable inside a handler, or a fault there would hang instead of killing.
+  sigdelset(&action.sa_mask, SIGSEGV);
+  sigdelset(&action.sa_mask, SIGBUS);
+  sigdelset(&action.sa_mask, SIGILL);
+  sigdelset(&action.sa_mask, SIGFPE);
+  sigdelset(&action.sa_mask, SIGABRT);
+  action.sa_flags = SA_RESTART;
+  if (signo == SIGCHLD) action.sa_flags |= SA_NOCLDSTOP;
+  dispositions[signo] = disposition;
+  switch (disposition) {
+    case kBgwDefault:
+      action.sa_handler = SIG_DFL;
+      break;
+    case kBgwIgnore:
+      action.sa_handler = SIG_IGN;
+      break;
+    default:
+      action.sa_sigaction = Handler;
+      action.sa_flags |= SA_SIGINFO;
+      break;
+  }
+  return sigaction(signo, &action, NULL) < 0 ? bgw_errno() : 0;
+}
+
+uint32_t BgwTakeRecorded(void) { return atomic_exchange(&recorded, 0); }
+uint32_t BgwPeekRecorded(void) { return atomic_load(&recorded); }
+uint32_t BgwSignalCount(int signo) { return signo >= 1 && signo <= 31 ? atomic_load(&counts[signo]) : 0; }
+
+// --- masks -----------------------------------------------------------------------------------------------------------------------
+
+void BgwBlockSignals(void) {
+  static const int kNeverBlocked[] = {SIGTRAP, SIGABRT, SIGILL, SIGFPE, SIGSEGV, SIGBUS, SIGSYS, SIGCONT, SIGQUIT};
+  sigset_t set;
+  sigfillset(&set);
+  for (size_t i = 0; i < sizeof(kNeverBlocked) / sizeof(kNeverBlocked[0]); i++) sigdelset(&set, kNeverBlocked[i]);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+void BgwUnblockSignals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGURG);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+void BgwBlockAllSignals(void) {
+  sigset_t set;
+  sigfillset(&set);
+  sigprocmask(SIG_SETMASK, &set, NULL);
+}

@@ -1,0 +1,57 @@
+// Signals: the dispositions that a process can choose, PostgreSQL's two masks, what was recorded, and the way out of a worker that
+// is terminated. Any process of ours.
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "result.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// What a signal does. src/ipc/signals.ts has the same numbers.
+typedef enum BgwDisposition {
+  kBgwDefault = 0,   // SIG_DFL
+  kBgwIgnore = 1,    // SIG_IGN
+  kBgwRecord = 2,    // note it, wake whoever waits; JavaScript acts at its next safe point
+  kBgwDie = 3,       // bgworker_die: FATAL line, exit 1, from inside the handler
+  kBgwCrashExit = 4  // SignalHandlerForCrashExit: _exit(2) at once
+} BgwDisposition;
+
+// First in the postmaster, then first in each child: remembers the main thread, forgets what was recorded.
+void BgwSignalsInit(void);
+
+// Installs a disposition for one signal, with SA_RESTART, as pqsignal does.
+BGW_MUST_CHECK int BgwSignal(int signo, BgwDisposition disposition);
+
+// The set that stays blocked: all but TRAP, ABRT, ILL, FPE, SEGV, BUS, SYS, CONT and QUIT (contract C-22).
+void BgwBlockSignals(void);
+// Nothing blocked but SIGURG, which is read through a descriptor and never delivered (C-23).
+void BgwUnblockSignals(void);
+// Everything blocked: the postmaster outside of its wait.
+void BgwBlockAllSignals(void);
+
+// The recorded signals as a bit mask (bit signo-1), and forgets them. Signals 1 to 31.
+uint32_t BgwTakeRecorded(void);
+uint32_t BgwPeekRecorded(void);
+// How often a signal was delivered to this process since BgwSignalsInit.
+uint32_t BgwSignalCount(int signo);
+
+// The FATAL line of kBgwDie: `before`, the time of day if with_time, `after`. Copied; cut at 1,024 bytes each.
+void BgwSetDieMessage(const char *before, bool with_time, const char *after);
+
+// While held, kBgwDie only notes itself; it acts when the last hold is released. Counts.
+void BgwHoldInterrupts(void);
+void BgwResumeInterrupts(void);
+
+// Leaves shared memory (proc.h) and the process, running nothing else. Async-signal-safe.
+void BgwExitNow(int status) __attribute__((noreturn));
+void BgwSetExitHook(void (*hook)(void));
+
+#ifdef __cplusplus
+}
+#endif

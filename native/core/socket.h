@@ -1,0 +1,13 @@
+// The postmaster's listening socket. Applications connect to it; the postmaster forks a session backend for each.
+#pragma once
+
+#include <sys/types.h>
+
+#include "result.h"
+
+// Binds and listens, mode 0600. `path` may be /proc/self/fd/N/name where the real path is too long for sun_path.
+BGW_MUST_CHECK int BgwListen(const char *path);
+// The next connection and who is at its other end; -EAGAIN when there is none.
+BGW_MUST_CHECK int BgwAccept(int listen_fd, pid_t *peer_pid, uid_t *peer_uid);
+// One attempt, without blocking: what a refused client is told. What does not fit is lost.
+void BgwSendOnce(int fd, const void *bytes, size_t length);
