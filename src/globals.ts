@@ -1,0 +1,41 @@
+// What a process is, in variables that any module may read and only start-up code writes.
+// PostgreSQL: src/backend/utils/init/globals.c.
+
+/** The kinds of process. The postmaster is not one of its children's kinds, and an application is none at all. */
+export type BackendType = 'application' | 'postmaster' | 'startup' | 'background worker' | 'client backend';
+
+/** Live bindings: `import { myProcPid } from 'bgworker'` always reads the current value. */
+export let myProcPid: number = process.pid;
+export let myBackendType: BackendType = 'application';
+/** The type as `%b` shows it and as the activity listing has it: a worker's is its `bgw_type`. */
+export let myBackendTypeName: string = 'application';
+export let postmasterPid = 0;
+export let dataDir = '';
+/** The directory in which the postmaster was started: `$libdir`, where libraries are looked for. */
+export let libDir: string = process.cwd();
+/** Set while the process is on its way out: nothing may start it again. */
+export let procExitInprogress = false;
+
+export function setMyProcPid(pid: number): void {
+  myProcPid = pid;
+}
+
+export function setMyBackendType(type: BackendType, typeName: string = type): void {
+  myBackendType = type;
+  myBackendTypeName = typeName;
+}
+
+export function setPostmaster(pid: number, dir: string, lib: string): void {
+  postmasterPid = pid;
+  dataDir = dir;
+  libDir = lib;
+}
+
+export function setProcExitInprogress(): void {
+  procExitInprogress = true;
+}
+
+/** Is this process a child of a postmaster that is attached to shared memory, and so allowed to register and to wait? */
+export function isUnderPostmaster(): boolean {
+  return myBackendType === 'background worker' || myBackendType === 'client backend' || myBackendType === 'startup';
+}

@@ -1,0 +1,127 @@
+// The only file that loads the addon: its functions and their types. Any process.
+//
+// A result below zero is minus an errno, as in native/core; `check` turns one into an error. Latches are named by their offset in shared
+// memory, or by -1 for the process's own; locks and flags by their offset.
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { getSystemErrorName } from 'node:util';
+
+/** What a program is started with; see native/core/process.h. */
+export interface SpawnOptions {
+  readonly file: string;
+  readonly argv: readonly string[];
+  /** `NAME=value` strings. */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user?: { readonly uid: number; readonly gid: number };
+  /** Descriptors that become 0, 1 and 2. */
+  readonly stdio: readonly [number, number, number];
+  /** Signal that the kernel sends it when we die; 0: none. */
+  readonly parentDeathSignal: number;
+}
+
+export interface Native {
+  fork(): number;
+  undoDontFork(): number;
+  otherThreadsRest(): number;
+
+  signalsInit(): void;
+  /** Dispositions: see `Disposition` in src/ipc/signals.ts. */
+  signal(signo: number, disposition: number): number;
+  blockSignals(): void;
+  unblockSignals(): void;
+  blockAllSignals(): void;
+  /** Bit signo-1 for each recorded signal; forgets them. */
+  takeRecorded(): number;
+  signalCount(signo: number): number;
+  setDieMessage(before: string, withTime: boolean, after: string): void;
+  holdInterrupts(): void;
+  resumeInterrupts(): void;
+
+  setLatch(latch: number): number;
+  resetLatch(latch: number): number;
+  /** 0, or the pid of the owner that stands in the way. */
+  ownLatch(latch: number): number;
+  disownLatch(latch: number): number;
+  latchPrepareSleep(latch: number): number;
+  latchWake(latch: number): number;
+  latchIsSet(latch: number): number;
+
+  lwLockAcquire(lock: number): number;
+  lwLockRelease(lock: number): number;
+
+  shmemCreate(size: number): ArrayBuffer | number;
+  shmemUnmap(buffer: ArrayBuffer): number;
+
+  /** 0, or the pid of the latch's owner that stands in the way. */
+  procAttach(flag: number, latch: number): number;
+  procDetach(): void;
+  procForget(): void;
+
+  deathPipeCreate(): number;
+  deathPipeChild(parent: number, signo: number): number;
+  /** 1 alive, 0 dead. */
+  postmasterIsAlive(): number;
+
+  waitSetInit(onWake: (result: number) => void): number;
+  waitSetRef(ref: boolean): void;
+  postmasterDeathSeen(): boolean;
+  waitLatch(latch: number, events: number, timeoutMs: number): number;
+  /** Bits 0 to 30: recorded signals; bit 31: a connection waits. */
+  postmasterWait(listenFd: number, timeoutMs: number): number;
+
+  listen(path: string): number;
+  accept(listenFd: number): { fd: number; pid: number; uid: number } | number;
+  sendOnce(fd: number, bytes: Uint8Array): void;
+  close(fd: number): void;
+
+  /** null while it lives, else its wait status. */
+  waitPid(pid: number): number | null;
+  kill(pid: number, signo: number): number;
+  setSid(): number;
+  setName(name: string): number;
+  getPid(): number;
+  getPpid(): number;
+  random32(): number;
+  flock(fd: number): number;
+  exec(file: string, argv: readonly string[], env: readonly string[]): number;
+  spawn(options: SpawnOptions): number;
+
+  /** Can this Node's exits be taken over? With `install` they are, for good. */
+  takeExits(install: boolean): boolean;
+  exitNow(status: number): never;
+  exitDirty(status: number): never;
+}
+
+function load(): Native {
+  const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+  const candidates = ['build/Debug/bgworker.node', 'build/Release/bgworker.node'].map((path) => join(root, path));
+  const found = candidates.find((path) => existsSync(path));
+  const where = `${process.platform}-${process.arch}, Node ${process.version}; looked for ${candidates.join(', ')}`;
+  if (found === undefined) {
+    throw new Error(`the bgworker addon has not been built (${where})\nHINT:  Run: npm rebuild bgworker (in a checkout: npm run build).`);
+  }
+  try {
+    return createRequire(import.meta.url)(found) as Native;
+  } catch (err) {
+    throw new Error(`could not load the bgworker addon: ${(err as Error).message} (${where})`, { cause: err });
+  }
+}
+
+export const native: Native = load();
+
+/** A system error in Node's own shape. */
+export function systemError(errno: number, syscall: string): NodeJS.ErrnoException {
+  const code = getSystemErrorName(errno);
+  const err: NodeJS.ErrnoException = new Error(`${code}: ${syscall}`);
+  return Object.assign(err, { code, errno, syscall });
+}
+
+/** The result of a native call, or a system error where it is one. */
+export function check(result: number, syscall: string): number {
+  if (result < 0) throw systemError(result, syscall);
+  return result;
+}
