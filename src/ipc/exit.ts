@@ -1,0 +1,114 @@
+// Leaving a process: the callback lists and their order. Any process of ours.
+// PostgreSQL: src/backend/storage/ipc/ipc.c (proc_exit, shmem_exit), contract 10.5.
+//
+//   before_shmem_exit, LIFO   the system is still whole
+//   on_shmem_exit, LIFO       low-level release; after it the process has left shared memory (native procDetach)
+//   on_proc_exit, LIFO        what is not shared
+
+import { ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
+import { FATAL } from '../elog/error-data.js';
+import { emitErrorReport, ereport, setExitProcess } from '../elog/elog.js';
+import { procExitInprogress, setProcExitInprogress } from '../globals.js';
+import { native } from '../native.js';
+
+/** `code` is the exit status, or -1 when the process leaves by `process.exit` (C: plain exit). `arg` is what was registered. */
+export type ExitCallback = (code: number, arg: unknown) => void;
+
+interface Entry {
+  readonly callback: ExitCallback;
+  readonly arg: unknown;
+}
+
+/** The most callbacks that one list takes. */
+export const MAX_ON_EXITS = 20;
+
+const beforeShmemExitList: Entry[] = [];
+const onShmemExitList: Entry[] = [];
+const onProcExitList: Entry[] = [];
+
+function add(list: Entry[], name: string, callback: ExitCallback, arg: unknown): void {
+  if (typeof callback !== 'function') throw new TypeError(`the callback must be a function, not ${typeof callback}`);
+  if (list.length >= MAX_ON_EXITS) {
+    ereport(FATAL, { code: ERRCODE_PROGRAM_LIMIT_EXCEEDED, message: `out of ${name} slots` });
+  }
+  list.push({ callback, arg });
+}
+
+/**
+ * Registers a callback for the time before this process leaves shared memory, while everything still works.
+ *
+ * It runs on every orderly way out: return, error, `procExit`, `process.exit`. It does not run when the default SIGTERM action ends the
+ * process, nor at SIGQUIT or SIGKILL. It must be synchronous. The last registered runs first.
+ * @example beforeShmemExit(() => myQueue.release());
+ * @pg before_shmem_exit
+ */
+export function beforeShmemExit(callback: ExitCallback, arg?: unknown): void {
+  add(beforeShmemExitList, 'before_shmem_exit', callback, arg);
+}
+
+/**
+ * Registers a callback for low-level release, after all `beforeShmemExit` callbacks.
+ * @example onShmemExit((code) => counters.leave(code));
+ * @pg on_shmem_exit
+ */
+export function onShmemExit(callback: ExitCallback, arg?: unknown): void {
+  add(onShmemExitList, 'on_shmem_exit', callback, arg);
+}
+
+/**
+ * Registers a callback that runs last of all, when the process has left shared memory.
+ * @example onProcExit(() => closeSync(fd));
+ * @pg on_proc_exit
+ */
+export function onProcExit(callback: ExitCallback, arg?: unknown): void {
+  add(onProcExitList, 'on_proc_exit', callback, arg);
+}
+
+/** In a fresh child: what the parent registered is not ours (M-53). */
+export function onExitReset(): void {
+  beforeShmemExitList.length = 0;
+  onShmemExitList.length = 0;
+  onProcExitList.length = 0;
+}
+
+// An entry is taken off before it is called, so that a failing one is not repeated (M-50).
+function run(list: Entry[], code: number): number {
+  let status = code;
+  for (let entry = list.pop(); entry !== undefined; entry = list.pop()) {
+    try {
+      entry.callback(status, entry.arg);
+    } catch (err) {
+      emitErrorReport(err, FATAL); // acts as FATAL: the status becomes 1, the exit goes on with the next (C-29)
+      status = 1;
+    }
+  }
+  return status;
+}
+
+/** All callbacks in order, and out of shared memory. Again is harmless. Returns the status, which a failing callback changes. */
+export function procExitPrepare(code: number): number {
+  setProcExitInprogress();
+  let status = run(beforeShmemExitList, code);
+  status = run(onShmemExitList, status);
+  native.procDetach();
+  return run(onProcExitList, status);
+}
+
+/**
+ * Ends the process in order: exit callbacks, then out of shared memory, then the exit status. For a worker, status 0 means "done, forget
+ * me" and 1 "failed, start me again after the interval"; any other is a crash. Does not return.
+ * @param code exit status, 0 to 255
+ * @example if (nothingLeft) procExit(0);
+ * @pg proc_exit
+ */
+export function procExit(code: number): never {
+  return native.exitNow(procExitPrepare(code));
+}
+
+/** In a fresh child: our way out for FATAL errors and for whoever calls process.exit. */
+export function installExits(): void {
+  setExitProcess(procExit);
+  process.on('exit', () => {
+    if (!procExitInprogress) procExitPrepare(-1);
+  });
+}

@@ -1,0 +1,21 @@
+// Is the postmaster alive? Any child.
+// PostgreSQL: src/backend/storage/ipc/pmsignal.c (PostmasterIsAlive), contract L-41.
+
+import { ERRCODE_INTERNAL_ERROR } from '../elog/errcodes.js';
+import { FATAL } from '../elog/error-data.js';
+import { ereport } from '../elog/elog.js';
+import { native } from '../native.js';
+
+const EBADMSG = -74;
+
+/**
+ * Looks whether the postmaster lives. One system call; waits look by themselves.
+ * @example if (!postmasterIsAlive()) procExit(1);
+ * @pg PostmasterIsAlive
+ */
+export function postmasterIsAlive(): boolean {
+  const alive = native.postmasterIsAlive();
+  if (alive === EBADMSG) ereport(FATAL, { code: ERRCODE_INTERNAL_ERROR, message: 'unexpected data in postmaster death monitoring pipe' });
+  if (alive < 0) ereport(FATAL, { code: ERRCODE_INTERNAL_ERROR, message: 'read on postmaster death monitoring pipe failed' });
+  return alive === 1;
+}

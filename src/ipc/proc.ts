@@ -1,0 +1,93 @@
+// The processes in shared memory: who is attached, and the dead-man switch. The postmaster assigns entries, children fill theirs in.
+// PostgreSQL: src/backend/storage/lmgr/proc.c (InitProcess), src/backend/storage/ipc/pmsignal.c (postmaster child slots).
+
+import type { BackendType } from '../globals.js';
+import { native } from '../native.js';
+import { PROC, PROC_SIZE } from '../shmem/layout.js';
+import { type SharedMemory, sharedMemory } from '../shmem/shmem.js';
+import { BGW_MAXLEN } from '../constants.js';
+
+// The dead-man switch's values; native/core/proc.h has the same.
+const PM_CHILD_UNUSED = 0;
+const PM_CHILD_ASSIGNED = 1;
+const PM_CHILD_ACTIVE = 2;
+
+const KINDS: readonly BackendType[] = ['startup', 'background worker', 'client backend'];
+
+/** One process as a listing shows it. */
+export interface ProcEntry {
+  readonly pid: number;
+  readonly kind: BackendType;
+  readonly name: string;
+  readonly type: string;
+  readonly workerSlot: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+}
+
+function procOffset(memory: SharedMemory, index: number): number {
+  return memory.layout.procsOffset + index * PROC_SIZE;
+}
+
+// --- postmaster -----------------------------------------------------------------------------------------------------------------
+
+/** Takes a free entry for a child about to be forked, or -1. */
+export function assignChildSlot(): number {
+  const memory = sharedMemory();
+  for (let index = 0; index < memory.layout.totalProcs; index++) {
+    const offset = procOffset(memory, index);
+    if (memory.load(offset + PROC.flag) !== PM_CHILD_UNUSED) continue;
+    memory.store(offset + PROC.flag, PM_CHILD_ASSIGNED);
+    return index;
+  }
+  return -1;
+}
+
+/** After the child was reaped (or never forked): frees the entry. True where the child had left shared memory as it should. */
+export function releaseChildSlot(index: number): boolean {
+  const memory = sharedMemory();
+  const offset = procOffset(memory, index);
+  // Pairs with the last store of native BgwProcDetach: ASSIGNED means that nothing of the child's is left behind.
+  const clean = memory.load(offset + PROC.flag) !== PM_CHILD_ACTIVE;
+  memory.store(offset + PROC.pid, 0);
+  memory.store(offset + PROC.flag, PM_CHILD_UNUSED);
+  return clean;
+}
+
+// --- child ------------------------------------------------------------------------------------------------------------------------
+
+/** Joins shared memory under the entry that the postmaster assigned: from here on the process is expected to leave in order. */
+export function initProcess(index: number, entry: { pid: number; kind: BackendType; name: string; type: string; workerSlot: number }): number {
+  const memory = sharedMemory();
+  const offset = procOffset(memory, index);
+  memory.store(offset + PROC.kind, KINDS.indexOf(entry.kind));
+  memory.store(offset + PROC.workerSlot, entry.workerSlot);
+  memory.storeDouble(offset + PROC.startedAt, Date.now());
+  memory.storeBytes(offset + PROC.name, BGW_MAXLEN, Buffer.from(entry.name));
+  memory.storeBytes(offset + PROC.type, BGW_MAXLEN, Buffer.from(entry.type));
+  // A process that died in this entry may have left its latch owned: the entry is ours alone now.
+  native.disownLatch(offset + PROC.latch);
+  native.procAttach(offset + PROC.flag, offset + PROC.latch);
+  memory.store(offset + PROC.pid, entry.pid); // last: readers go by it
+  return offset + PROC.latch;
+}
+
+/** Everyone who is attached now. A snapshot: an entry may be gone when it is read. */
+export function procArray(): ProcEntry[] {
+  const memory = sharedMemory();
+  const entries: ProcEntry[] = [];
+  for (let index = 0; index < memory.layout.totalProcs; index++) {
+    const offset = procOffset(memory, index);
+    const pid = memory.load(offset + PROC.pid);
+    if (pid === 0 || memory.load(offset + PROC.flag) !== PM_CHILD_ACTIVE) continue;
+    entries.push({
+      pid,
+      kind: KINDS[memory.load(offset + PROC.kind)] ?? 'client backend',
+      name: memory.loadText(offset + PROC.name, BGW_MAXLEN),
+      type: memory.loadText(offset + PROC.type, BGW_MAXLEN),
+      workerSlot: memory.load(offset + PROC.workerSlot),
+      startedAt: memory.loadDouble(offset + PROC.startedAt),
+    });
+  }
+  return entries;
+}

@@ -1,0 +1,150 @@
+// Signals for JavaScript: dispositions, masks, and the safe points at which recorded signals become calls. Any child of the postmaster.
+// PostgreSQL: src/backend/libpq/pqsignal.c, src/backend/postmaster/interrupt.c, tcopprot.h (CHECK_FOR_INTERRUPTS).
+//
+// The C handler records a signal and wakes the process (native/core/signals.c). The JavaScript handler runs at the next safe point: before
+// `backgroundWorkerUnblockSignals` returns, when a wait returns, in `checkForInterrupts`, or on the next turn of the event loop.
+
+import { constants } from 'node:os';
+
+import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
+import { ERROR, FATAL } from '../elog/error-data.js';
+import { ereport, fatalLineParts } from '../elog/elog.js';
+import { myBackendType, myBackendTypeName } from '../globals.js';
+import { check, native } from '../native.js';
+
+/** The default action of the kernel. @pg SIG_DFL */
+export const SIG_DFL = 'SIG_DFL';
+/** Ignored. @pg SIG_IGN */
+export const SIG_IGN = 'SIG_IGN';
+
+/** Called at a safe point, with the signal's number. */
+export type SignalHandler = (signo: number) => void;
+
+// native/core/signals.h has the same numbers.
+const Disposition = { default: 0, ignore: 1, record: 2, die: 3, crashExit: 4 } as const;
+
+const handlers = new Map<number, SignalHandler>();
+
+function signalNumber(signal: number | NodeJS.Signals): number {
+  const signo = typeof signal === 'number' ? signal : constants.signals[signal];
+  if (!Number.isInteger(signo) || signo < 1 || signo > 31) throw new RangeError(`signal must be 1 to 31 or a signal's name, not ${String(signal)}`);
+  return signo;
+}
+
+/**
+ * Chooses what a signal does to this process.
+ *
+ * @param signal a number (1 to 31) or a name such as 'SIGTERM'
+ * @param handler a function, called at the next safe point after the signal was delivered, once for several deliveries; or SIG_IGN; or
+ * SIG_DFL; or {@link die}, {@link bgworkerDie}
+ * @throws RangeError for what is not a signal
+ * @example pqsignal('SIGHUP', () => { reloadPending = true; setLatch(myLatch); });
+ * @pg pqsignal
+ */
+export function pqsignal(signal: number | NodeJS.Signals, handler: SignalHandler | typeof SIG_DFL | typeof SIG_IGN): void {
+  const signo = signalNumber(signal);
+  handlers.delete(signo);
+  if (handler === SIG_DFL) check(native.signal(signo, Disposition.default), 'sigaction');
+  else if (handler === SIG_IGN) check(native.signal(signo, Disposition.ignore), 'sigaction');
+  else if (handler === bgworkerDie) check(native.signal(signo, Disposition.die), 'sigaction');
+  else if (handler === signalHandlerForCrashExit) check(native.signal(signo, Disposition.crashExit), 'sigaction');
+  else if (typeof handler === 'function') {
+    handlers.set(signo, handler);
+    check(native.signal(signo, Disposition.record), 'sigaction');
+  } else throw new TypeError(`handler must be a function, SIG_IGN or SIG_DFL, not ${String(handler)}`);
+}
+
+/** In a fresh child: the handlers of the parent are not ours. */
+export function forgetSignalHandlers(): void {
+  handlers.clear();
+  procDiePending = false;
+  queryCancelPending = false;
+}
+
+/** How often a signal was delivered to this process since its birth. Deliveries that the kernel merged count once. */
+export function signalCount(signal: number | NodeJS.Signals): number {
+  return native.signalCount(signalNumber(signal));
+}
+
+/**
+ * The default action of SIGTERM in a worker: the process leaves from inside the signal handler with PostgreSQL's FATAL line and status 1,
+ * whatever it is doing. Exit callbacks in JavaScript do not run; what must be released in shared memory is.
+ * @pg bgworker_die
+ */
+export const bgworkerDie: SignalHandler = () => undefined;
+
+/** The action of SIGQUIT: `_exit(2)` at once. @pg SignalHandlerForCrashExit */
+export const signalHandlerForCrashExit: SignalHandler = () => undefined;
+
+/** What the default SIGTERM action says; again after the log's prefix or the worker's type changed. */
+export function armBgworkerDie(): void {
+  const { before, withTime, after } = fatalLineParts(ERRCODE_ADMIN_SHUTDOWN, terminationMessage());
+  native.setDieMessage(before, withTime, after);
+}
+
+function terminationMessage(): string {
+  return myBackendType === 'background worker'
+    ? `terminating background worker "${myBackendTypeName}" due to administrator command`
+    : 'terminating connection due to administrator command';
+}
+
+let procDiePending = false;
+let queryCancelPending = false;
+
+/** What the standard SIGINT handler notes; {@link checkForInterrupts} acts on it. */
+export function noteQueryCancel(): void {
+  queryCancelPending = true;
+}
+
+/**
+ * A handler for SIGTERM that only notes the request; {@link checkForInterrupts} acts on it. The worker also wants its latch set, so that a
+ * wait ends: see `die` as the latch module exports it.
+ */
+export function noteProcDie(): void {
+  procDiePending = true;
+}
+
+/** Runs the handlers of what was recorded, lowest signal first. A safe point. */
+export function processSignals(): void {
+  let recorded = native.takeRecorded();
+  for (let signo = 1; recorded !== 0; signo++, recorded >>>= 1) {
+    if ((recorded & 1) === 1) handlers.get(signo)?.(signo);
+  }
+}
+
+/**
+ * A safe point that a long computation offers: runs the handlers of pending signals, and ends the process (FATAL 57P01) where {@link die}
+ * noted a SIGTERM.
+ * @example for (const row of rows) { checkForInterrupts(); work(row); }
+ * @pg CHECK_FOR_INTERRUPTS
+ */
+export function checkForInterrupts(): void {
+  processSignals();
+  if (procDiePending) {
+    procDiePending = false;
+    ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: terminationMessage() });
+  }
+  if (queryCancelPending) {
+    queryCancelPending = false;
+    ereport(ERROR, { code: ERRCODE_QUERY_CANCELED, message: 'canceling statement due to user request' });
+  }
+}
+
+/**
+ * Blocks all signals but those that report faults, SIGCONT and SIGQUIT. Signals that arrive stay pending. A plain assignment: calls do not nest.
+ * @pg BackgroundWorkerBlockSignals
+ */
+export function backgroundWorkerBlockSignals(): void {
+  native.blockSignals();
+}
+
+/**
+ * Unblocks signals. A worker begins with signals blocked and must call this once its handlers are set; without it SIGTERM cannot stop it.
+ * Handlers of signals that were pending have run when it returns.
+ * @example pqsignal('SIGHUP', onReload); backgroundWorkerUnblockSignals();
+ * @pg BackgroundWorkerUnblockSignals
+ */
+export function backgroundWorkerUnblockSignals(): void {
+  native.unblockSignals();
+  processSignals();
+}

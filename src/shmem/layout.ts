@@ -1,0 +1,92 @@
+// Where everything lies in shared memory. Pure: numbers in, numbers out. Laid out once by the postmaster, before the first fork.
+//
+// Who may write what, and when it changes hands, stands beside each field. The postmaster takes no lock and trusts nothing that it reads
+// here; backends coordinate among themselves with BackgroundWorkerLock. Words are four bytes in the machine's order.
+
+import { BGW_EXTRALEN, BGW_MAXLEN, MAXPGPATH } from '../constants.js';
+
+/** 'BGW1', little endian; and the version of this file's layout. */
+export const SHMEM_MAGIC = 0x31574742;
+export const SHMEM_VERSION = 1;
+
+// Header. Writer: the postmaster, before it forks anything; then only `pmState`.
+export const HEADER = { magic: 0, version: 4, size: 8, postmasterPid: 12, pmState: 16, totalSlots: 20, totalProcs: 24 } as const;
+
+// PMSignal flags, one word a reason. Writers: any child stores 1, then sends SIGUSR1; the postmaster, having seen a 1, exchanges it for 0.
+export const PMSIGNAL_OFFSET = 64;
+export const NUM_PMSIGNALS = 8;
+
+/** LWLock: 2 words. Taken by backends around every change of a slot that they own. */
+export const BACKGROUND_WORKER_LOCK_OFFSET = 128;
+
+// Unsigned counters that wrap; their difference is the number of parallel workers that live (R-42).
+//   registered: writers: backends, under the lock.   terminated: writer: the postmaster, without it; may be stale when read.
+export const PARALLEL = { registerCount: 192, terminateCount: 196 } as const;
+
+const SLOTS_OFFSET = 256;
+
+/**
+ * One background worker slot. `inUse` hands it over: while it is 0 the slot belongs to the backends, while it is 1 to the postmaster.
+ *
+ * - inUse       0 → 1 backend, last step of a registration, under the lock; 1 → 0 postmaster, when the worker is forgotten
+ * - terminate   1: backend under the lock (a request), or the postmaster when it rejects a registration; 0: backend, registration
+ * - pid         -1: backend, registration; child pid or 0: postmaster. Readers may find it stale.
+ * - generation  backend, +1 a registration; never changes while the slot is in use
+ * - the rest    backend, registration; the postmaster copies it out once
+ */
+export const SLOT = {
+  inUse: 0,
+  terminate: 4,
+  pid: 8,
+  generation: 16,
+  flags: 24,
+  startTime: 28,
+  restartTime: 32,
+  notifyPid: 36,
+  mainArg: 40,
+  name: 48,
+  type: 144,
+  functionName: 240,
+  libraryName: 336,
+  extra: 1360,
+} as const;
+export const SLOT_SIZE = 1536;
+
+/**
+ * One process. An entry belongs to the child that the postmaster assigned it to.
+ *
+ * - flag        UNUSED → ASSIGNED postmaster, before the fork; → ACTIVE child, when it joins; → ASSIGNED child, last of all when it
+ *               leaves; → UNUSED postmaster. Found ACTIVE when the child is reaped: it died dirty (X-03).
+ * - pid … name  the child, when it joins; read by whoever lists processes
+ * - latch       see native/core/latch.h
+ */
+export const PROC = { flag: 0, pid: 4, kind: 8, workerSlot: 12, latch: 16, startedAt: 32, name: 48, type: 144 } as const;
+export const PROC_SIZE = 256;
+
+export interface ShmemLayout {
+  readonly totalSlots: number;
+  readonly totalProcs: number;
+  readonly slotsOffset: number;
+  readonly procsOffset: number;
+  readonly size: number;
+}
+
+const PAGE = 4096;
+
+/** The layout for so many worker slots and processes. */
+export function layoutShmem(totalSlots: number, totalProcs: number): ShmemLayout {
+  const procsOffset = SLOTS_OFFSET + totalSlots * SLOT_SIZE;
+  const end = procsOffset + totalProcs * PROC_SIZE;
+  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, size: Math.ceil(end / PAGE) * PAGE };
+}
+
+// What the numbers above were made from; a change of a size must not let fields overlap.
+const fits =
+  SLOT.type === SLOT.name + BGW_MAXLEN &&
+  SLOT.functionName === SLOT.type + BGW_MAXLEN &&
+  SLOT.libraryName === SLOT.functionName + BGW_MAXLEN &&
+  SLOT.extra === SLOT.libraryName + MAXPGPATH &&
+  SLOT.extra + BGW_EXTRALEN <= SLOT_SIZE &&
+  PROC.type === PROC.name + BGW_MAXLEN &&
+  PROC.type + BGW_MAXLEN <= PROC_SIZE;
+if (!fits) throw new Error('shared memory layout: fields overlap');

@@ -1,0 +1,126 @@
+// The shared mapping as JavaScript sees it. Made by the postmaster; every child inherits mapping and views over the fork.
+// PostgreSQL: src/backend/storage/ipc/ipci.c (CreateSharedMemoryAndSemaphores), shmem.c.
+
+import { HEADER, type ShmemLayout, SHMEM_MAGIC, SHMEM_VERSION, layoutShmem } from './layout.js';
+import { ERRCODE_INTERNAL_ERROR, ERRCODE_OUT_OF_MEMORY } from '../elog/errcodes.js';
+import { ErrorData } from '../elog/error-data.js';
+import { native } from '../native.js';
+
+/** Views of one mapping. Offsets are bytes everywhere; these methods turn them into indexes. */
+export class SharedMemory {
+  readonly layout: ShmemLayout;
+  readonly buffer: ArrayBuffer;
+  readonly #words: Int32Array;
+  readonly #longs: BigInt64Array;
+  readonly #doubles: Float64Array;
+  readonly bytes: Uint8Array;
+
+  constructor(buffer: ArrayBuffer, layout: ShmemLayout) {
+    this.buffer = buffer;
+    this.layout = layout;
+    this.#words = new Int32Array(buffer);
+    this.#longs = new BigInt64Array(buffer);
+    this.#doubles = new Float64Array(buffer);
+    this.bytes = new Uint8Array(buffer);
+  }
+
+  /** Sequentially consistent, and so a full barrier, as all of Atomics. */
+  load(offset: number): number {
+    return Atomics.load(this.#words, offset >> 2);
+  }
+  store(offset: number, value: number): void {
+    Atomics.store(this.#words, offset >> 2, value);
+  }
+  exchange(offset: number, value: number): number {
+    return Atomics.exchange(this.#words, offset >> 2, value);
+  }
+  /** Adds with 32-bit wrap-around. */
+  add(offset: number, value: number): void {
+    Atomics.add(this.#words, offset >> 2, value);
+  }
+  loadLong(offset: number): bigint {
+    return Atomics.load(this.#longs, offset >> 3);
+  }
+  storeLong(offset: number, value: bigint): void {
+    Atomics.store(this.#longs, offset >> 3, value);
+  }
+  loadDouble(offset: number): number {
+    return this.#doubles[offset >> 3] as number;
+  }
+  storeDouble(offset: number, value: number): void {
+    this.#doubles[offset >> 3] = value;
+  }
+
+  /** Text up to the first NUL, at most `size` bytes. */
+  loadText(offset: number, size: number): string {
+    const bytes = this.bytes.subarray(offset, offset + size);
+    const end = bytes.indexOf(0);
+    return Buffer.from(bytes.subarray(0, end < 0 ? size : end)).toString();
+  }
+  /** Stores bytes cut to `size - 1`, NUL-padded. */
+  storeBytes(offset: number, size: number, bytes: Uint8Array): void {
+    this.bytes.fill(0, offset, offset + size);
+    this.bytes.set(bytes.subarray(0, size - 1), offset);
+  }
+}
+
+let shmem: SharedMemory | null = null;
+
+/** The mapping, or an error in a process that has none. */
+export function sharedMemory(): SharedMemory {
+  if (shmem === null) {
+    throw new ErrorData({
+      code: ERRCODE_INTERNAL_ERROR,
+      message: 'shared memory is not attached',
+      hint: 'This can be called in a backend or in a background worker that was registered with BGWORKER_SHMEM_ACCESS.',
+    });
+  }
+  return shmem;
+}
+
+export function hasSharedMemory(): boolean {
+  return shmem !== null;
+}
+
+/** Postmaster, once: maps the memory and writes its header. */
+export function createSharedMemory(totalSlots: number, totalProcs: number, postmasterPid: number): SharedMemory {
+  const layout = layoutShmem(totalSlots, totalProcs);
+  const buffer = native.shmemCreate(layout.size);
+  if (typeof buffer === 'number') {
+    throw new ErrorData({
+      severity: 'FATAL',
+      code: ERRCODE_OUT_OF_MEMORY,
+      message: `could not create shared memory segment of ${layout.size} bytes`,
+      hint: 'Reduce "max_worker_processes" or "max_connections", or make more memory available.',
+    });
+  }
+  shmem = new SharedMemory(buffer, layout);
+  writeHeader(shmem, postmasterPid);
+  return shmem;
+}
+
+function writeHeader(memory: SharedMemory, postmasterPid: number): void {
+  memory.store(HEADER.magic, SHMEM_MAGIC);
+  memory.store(HEADER.version, SHMEM_VERSION);
+  memory.store(HEADER.size, memory.layout.size);
+  memory.store(HEADER.postmasterPid, postmasterPid);
+  memory.store(HEADER.totalSlots, memory.layout.totalSlots);
+  memory.store(HEADER.totalProcs, memory.layout.totalProcs);
+}
+
+/**
+ * Postmaster, in a crash cycle, when every child that was attached is gone: all of it anew. The mapping stays where it is, since the
+ * children to come inherit it; zeroing it is what a fresh segment would give.
+ */
+export function resetSharedMemory(postmasterPid: number): void {
+  const memory = sharedMemory();
+  memory.bytes.fill(0);
+  writeHeader(memory, postmasterPid);
+}
+
+/** A worker without BGWORKER_SHMEM_ACCESS: the mapping goes before its main function runs. */
+export function detachSharedMemory(): void {
+  if (shmem === null) return;
+  native.shmemUnmap(shmem.buffer);
+  shmem = null;
+}
