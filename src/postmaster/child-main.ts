@@ -1,0 +1,59 @@
+// What a fresh child becomes. Runs in the child, right after the fork; returns to the child's event loop.
+// PostgreSQL: the end of src/backend/postmaster/postmaster.c's StartChildProcess, BackendStartup and do_start_bgworker.
+
+import { closeLockFile } from './lock-file.js';
+import type { ChildRole } from './performer.js';
+import { BGWORKER_SHMEM_ACCESS } from '../constants.js';
+import { databaseConninfo } from '../database/conninfo.js';
+import { startupProcessMain } from '../database/startup.js';
+import { LOG } from '../elog/error-data.js';
+import { elog, emitErrorReport } from '../elog/elog.js';
+import { dataDir, myProcPid } from '../globals.js';
+import { getConfigOption } from '../guc/guc.js';
+import { procExit } from '../ipc/exit.js';
+import { setMyLatch } from '../ipc/latch.js';
+import { PMSIGNAL_BEGIN_HOT_STANDBY, PMSIGNAL_RECOVERY_FINISHED, PMSIGNAL_RECOVERY_STARTED, sendPostmasterSignal } from '../ipc/pmsignal.js';
+import { initProcess } from '../ipc/proc.js';
+import { setPsDisplay } from '../ipc/ps-status.js';
+import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, pqsignal } from '../ipc/signals.js';
+import { backendMain } from '../session/backend.js';
+import { backgroundWorkerMain } from '../worker/main.js';
+
+const PMSIGNAL = {
+  'recovery started': PMSIGNAL_RECOVERY_STARTED,
+  'begin hot standby': PMSIGNAL_BEGIN_HOT_STANDBY,
+  'recovery finished': PMSIGNAL_RECOVERY_FINISHED,
+} as const;
+
+function startupMain(procIndex: number): void {
+  setMyLatch(initProcess(procIndex, { pid: myProcPid, kind: 'startup', name: 'startup', type: 'startup', workerSlot: -1 }));
+  setPsDisplay('startup');
+  pqsignal('SIGTERM', () => procExit(1));
+  pqsignal('SIGCHLD', SIG_DFL);
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGPWR'] as const) pqsignal(signal, SIG_IGN);
+  backgroundWorkerUnblockSignals();
+  const conninfo = databaseConninfo(getConfigOption('database'), dataDir);
+  if (conninfo === null) procExit(0);
+  const fail = (err: unknown): never => {
+    emitErrorReport(err);
+    return procExit(1);
+  };
+  startupProcessMain({ conninfo, raise: (reason) => sendPostmasterSignal(PMSIGNAL[reason]), log: (message) => elog(LOG, message) }).then(
+    () => procExit(0),
+    fail,
+  );
+}
+
+/** Starts the child's own life. */
+export function becomeChild(child: ChildRole): void {
+  switch (child.role) {
+    case 'startup':
+      return startupMain(child.procIndex);
+    case 'backend':
+      return backendMain(child.procIndex, { fd: child.fd, pid: child.clientPid });
+    case 'bgworker':
+      // The lock stands for shared memory: who has none of it does not keep the next postmaster out.
+      if ((child.descriptor.flags & BGWORKER_SHMEM_ACCESS) === 0) closeLockFile();
+      return backgroundWorkerMain(child.descriptor, child.slot, child.procIndex);
+  }
+}

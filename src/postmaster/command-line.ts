@@ -1,0 +1,75 @@
+// How the postmaster is called: -D DIR and -c name=value, and the flags that V8 must have been started with. Postmaster, before anything else.
+// PostgreSQL: src/backend/postmaster/postmaster.c (PostmasterMain, the getopt loop).
+
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_SYNTAX_ERROR } from '../elog/errcodes.js';
+import { ErrorData } from '../elog/error-data.js';
+import { parseLongOption } from '../guc/guc.js';
+import { check, native } from '../native.js';
+
+export interface PostmasterOptions {
+  readonly dataDir: string;
+  readonly settings: readonly (readonly [name: string, value: string])[];
+}
+
+/** JSON of `[name, value]` pairs: how `bgworker start` passes settings that should not be seen in ps. Deleted when it has been read. */
+const OPTIONS_VARIABLE = 'BGWORKER_POSTMASTER_OPTIONS';
+
+/** V8's flags without which a child cannot live: late ones crash, so Node is started again with them. docs/fork-safety.md says why. */
+export const V8_FLAGS: readonly string[] = ['--single-threaded', '--v8-pool-size=1'];
+
+function usage(message: string): ErrorData {
+  return new ErrorData({
+    severity: 'FATAL',
+    code: ERRCODE_SYNTAX_ERROR,
+    message,
+    hint: 'Usage: postmaster -D DIRECTORY [-c NAME=VALUE]... ; "bgworker --help" has the rest.',
+  });
+}
+
+export function parseCommandLine(args: readonly string[], env: NodeJS.ProcessEnv): PostmasterOptions {
+  const settings: (readonly [string, string])[] = [];
+  let dataDir = env['BGWORKER_DATA'];
+  for (let at = 0; at < args.length; at += 2) {
+    const option = args[at] as string;
+    const value = args[at + 1];
+    if (option !== '-D' && option !== '-c') throw usage(`invalid argument: "${option}"`);
+    if (value === undefined) throw usage(`option ${option} requires an argument`);
+    if (option === '-D') dataDir = value;
+    else settings.push(parseLongOption(value));
+  }
+  if (dataDir === undefined || dataDir === '') throw usage('no data directory specified and environment variable BGWORKER_DATA unset');
+  return { dataDir: resolve(dataDir), settings: [...settings, ...hiddenSettings(env)] };
+}
+
+function hiddenSettings(env: NodeJS.ProcessEnv): (readonly [string, string])[] {
+  const text = env[OPTIONS_VARIABLE];
+  if (text === undefined) return [];
+  delete env[OPTIONS_VARIABLE];
+  return JSON.parse(text) as [string, string][];
+}
+
+/** Starts Node again, as the same process, where V8's flags are missing or libuv might use io_uring, whose ring does not survive a fork. */
+export function reexecuteIfNeeded(): void {
+  const missing = V8_FLAGS.filter((flag) => !process.execArgv.includes(flag));
+  const uring = process.env['UV_USE_IO_URING'] !== undefined && process.env['UV_USE_IO_URING'] !== '0';
+  if (missing.length === 0 && !uring) return;
+  const main = fileURLToPath(new URL('main.js', import.meta.url));
+  const argv = [process.execPath, ...process.execArgv, ...missing, main, ...process.argv.slice(2)];
+  const env = Object.entries({ ...process.env, UV_USE_IO_URING: '0' }).map(([name, value]) => `${name}=${value}`);
+  check(native.exec(process.execPath, argv, env), 'execve');
+}
+
+/** What this Node must offer. @throws ErrorData FATAL where it does not */
+export function checkNode(): void {
+  if (native.takeExits(false)) return;
+  throw new ErrorData({
+    severity: 'FATAL',
+    code: ERRCODE_FEATURE_NOT_SUPPORTED,
+    message: `this build of Node (${process.version}, ${process.execPath}) cannot be forked`,
+    detail: 'It does not export node::SetProcessExitHandler, without which a forked child cannot leave in order.',
+    hint: 'Use Node 20, 22, 24 or 26 as nodejs.org or your distribution builds it.',
+  });
+}

@@ -1,0 +1,201 @@
+// The postmaster: from its command line to ServerLoop, and the fork in the road where a child goes its own way.
+// PostgreSQL: src/backend/postmaster/postmaster.c (PostmasterMain), src/backend/main/main.c (check_root).
+//
+// Order matters: the lock before anything in the directory is touched, the identity wrappers before user code is loaded, the database server
+// as early as possible since it starts while modules load, descriptors and signals last, right before the first fork.
+
+import { rmSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+
+import { becomeChild } from './child-main.js';
+import { checkNode, parseCommandLine, reexecuteIfNeeded, type PostmasterOptions } from './command-line.js';
+import { DatabaseServer } from './database-server.js';
+import { checkDataDir } from './data-dir.js';
+import type { PostmasterStatus } from './lock-file-content.js';
+import { createDataDirLockFile, lockFileIsValid, removeLockFile, updateStatus } from './lock-file.js';
+import { Performer } from './performer.js';
+import { compactImage, processSharedPreloadLibraries } from './preload.js';
+import { ServerLoop } from './server-loop.js';
+import { initialState, type PMState, type PostmasterSettings, type RegisteredBgWorker } from './state.js';
+import type { Descriptor } from '../bgworker/background-worker.js';
+import { initializeSlot } from '../bgworker/slots.js';
+import { prepareOwnedCluster } from '../database/owned.js';
+import { ERRCODE_INSUFFICIENT_PRIVILEGE } from '../elog/errcodes.js';
+import { ErrorData, FATAL, LOG } from '../elog/error-data.js';
+import { elog, emitErrorReport } from '../elog/elog.js';
+import { myProcPid, setMyBackendType, setPostmaster } from '../globals.js';
+import { CONFIG_FILE_NAME, getConfigOption, processConfigFile, setConfigOption } from '../guc/guc.js';
+import { prepareIdentity } from '../launch/identity.js';
+import { check, native } from '../native.js';
+import { SOCKET_NAME } from '../session/protocol.js';
+import { HEADER } from '../shmem/layout.js';
+import { createSharedMemory, sharedMemory } from '../shmem/shmem.js';
+import { VERSION } from '../version.js';
+
+/** PostgreSQL refuses root. A container, or a demonstration, may say that it knows. */
+function checkRoot(): void {
+  if (process.geteuid?.() !== 0 || getConfigOption('allow_root')) return;
+  throw new ErrorData({
+    severity: 'FATAL',
+    code: ERRCODE_INSUFFICIENT_PRIVILEGE,
+    message: '"root" execution of the bgworker postmaster is not permitted',
+    detail: 'The postmaster must be started under an unprivileged user ID to prevent possible system security compromise.',
+    hint: 'Start it as another user, or, in a container where root is all there is, with -c allow_root=on.',
+  });
+}
+
+function readSettings({ dataDir, settings }: PostmasterOptions): void {
+  for (const [name, value] of settings) setConfigOption(name, value, 'command line');
+  processConfigFile(join(dataDir, CONFIG_FILE_NAME), 'postmaster');
+}
+
+function startDatabase(dataDir: string): DatabaseServer | null {
+  if (getConfigOption('database') !== 'owned') return null;
+  const log = (message: string): void => elog(LOG, message);
+  const database = new DatabaseServer(prepareOwnedCluster({ dataDir, bindirSetting: getConfigOption('pg_bindir'), log }));
+  const failure = database.start();
+  if (failure?.type === 'database lost') throw new ErrorData({ severity: 'FATAL', message: failure.message });
+  return database;
+}
+
+/** In the data directory, which is our working directory: a relative address is never too long. */
+function listen(dataDir: string): number {
+  rmSync(SOCKET_NAME, { force: true }); // the lock is ours, so whoever made it is gone
+  const fd = check(native.listen(SOCKET_NAME), 'bind');
+  elog(LOG, `listening on Unix socket "${join(dataDir, SOCKET_NAME)}"`);
+  return fd;
+}
+
+function installSignals(): void {
+  const { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD, SIGALRM, SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, SIGURG } = constants.signals;
+  const RECORD = 2;
+  const IGNORE = 1;
+  native.signalsInit();
+  native.blockAllSignals();
+  for (const signo of [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD]) check(native.signal(signo, RECORD), 'sigaction');
+  for (const signo of [SIGALRM, SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, SIGURG]) check(native.signal(signo, IGNORE), 'sigaction');
+}
+
+/** Static workers in list order, with the slots that they have from the start (P-12). */
+function registeredWorkers(descriptors: readonly Descriptor[]): RegisteredBgWorker[] {
+  return descriptors.map((descriptor, slot) => ({ id: slot + 1, slot, descriptor, notifyPid: 0, pid: 0, crashedAt: null, terminate: false }));
+}
+
+function machineSettings(): PostmasterSettings {
+  const database = getConfigOption('database');
+  return {
+    maxWorkerProcesses: getConfigOption('max_worker_processes'),
+    maxConnections: getConfigOption('max_connections'),
+    restartAfterCrash: getConfigOption('restart_after_crash'),
+    hasDatabase: database !== 'none',
+    ownedDatabase: database === 'owned',
+  };
+}
+
+/** What `postmaster.pid` says of a state; the same words as PostgreSQL's. */
+function lockFileStatus(state: PMState): PostmasterStatus {
+  if (state === 'PM_STARTUP' || state === 'PM_RECOVERY') return 'starting';
+  if (state === 'PM_HOT_STANDBY') return 'standby';
+  if (state === 'PM_RUN') return 'ready';
+  return 'stopping';
+}
+
+const PM_STATES: readonly PMState[] = [
+  'PM_INIT',
+  'PM_STARTUP',
+  'PM_RECOVERY',
+  'PM_HOT_STANDBY',
+  'PM_RUN',
+  'PM_STOP_BACKENDS',
+  'PM_WAIT_BACKENDS',
+  'PM_SHUTDOWN',
+  'PM_WAIT_DEAD_END',
+  'PM_NO_CHILDREN',
+];
+
+function reload(dataDir: string): void {
+  try {
+    processConfigFile(join(dataDir, CONFIG_FILE_NAME), 'sighup');
+  } catch (err) {
+    emitErrorReport(err, LOG);
+  }
+}
+
+function performer(dataDir: string, listenFd: number, database: DatabaseServer | null): Performer {
+  return new Performer({
+    listenFd,
+    database,
+    lockFileIsValid,
+    onReload: () => reload(dataDir),
+    reloadedSettings: () => ({ restartAfterCrash: getConfigOption('restart_after_crash') }),
+    onState: (state) => {
+      sharedMemory().store(HEADER.pmState, PM_STATES.indexOf(state));
+      updateStatus(lockFileStatus(state));
+    },
+    onExit: (status) => {
+      rmSync(join(dataDir, SOCKET_NAME), { force: true });
+      removeLockFile();
+      process.exit(status);
+    },
+  });
+}
+
+/** Everything up to the first fork. */
+async function start({ dataDir }: PostmasterOptions): Promise<ServerLoop> {
+  elog(LOG, `starting bgworker ${VERSION} on Node ${process.version}, ${process.arch}`);
+  prepareIdentity();
+  const database = startDatabase(dataDir);
+  try {
+    const descriptors = await processSharedPreloadLibraries(getConfigOption('shared_preload_libraries'));
+    const settings = machineSettings();
+    const processes = settings.maxConnections + settings.maxWorkerProcesses + 1; // and the startup process
+    createSharedMemory(settings.maxWorkerProcesses, processes, myProcPid);
+    const workers = registeredWorkers(descriptors);
+    workers.forEach(({ slot, descriptor }) => initializeSlot(slot, descriptor as Descriptor));
+    check(native.deathPipeCreate(), 'pipe2');
+    const listenFd = listen(dataDir);
+    installSignals();
+    compactImage();
+    return new ServerLoop(initialState(settings, workers), performer(dataDir, listenFd, database));
+  } catch (err) {
+    database?.stopAndWait();
+    throw err;
+  }
+}
+
+function fail(err: unknown): never {
+  emitErrorReport(err, FATAL);
+  process.exit(1);
+}
+
+async function postmasterMain(): Promise<void> {
+  reexecuteIfNeeded();
+  const options = parseCommandLine(process.argv.slice(2), process.env);
+  process.umask(0o077);
+  setMyBackendType('postmaster');
+  setPostmaster(process.pid, options.dataDir, process.cwd());
+  checkNode();
+  checkDataDir(options.dataDir);
+  readSettings(options);
+  checkRoot();
+  createDataDirLockFile(options.dataDir, join(options.dataDir, SOCKET_NAME), native);
+  process.chdir(options.dataDir);
+  let loop: ServerLoop;
+  try {
+    loop = await start(options);
+  } catch (err) {
+    removeLockFile();
+    throw err;
+  }
+  // From the loop's own callback, with no promise under way: a child returns from here to an event loop that has nothing of the parent's to do.
+  setImmediate(() => {
+    try {
+      becomeChild(loop.run());
+    } catch (err) {
+      fail(err);
+    }
+  });
+}
+
+postmasterMain().catch(fail);

@@ -1,0 +1,274 @@
+// What the state machine asks for, done: forks, signals, slots, the database server, the lock file. Postmaster.
+// PostgreSQL: src/backend/postmaster/postmaster.c (do_start_bgworker, BackendStartup, signal_child, ExitPostmaster).
+
+import { constants } from 'node:os';
+
+import type {
+  Action,
+  Child,
+  ForkTarget,
+  PostmasterEvent,
+  PostmasterSettings,
+  PostmasterState,
+  SignalName,
+  SlotView,
+  RegisteredBgWorker,
+} from './state.js';
+import { decodeWaitStatus } from './wait-status.js';
+import type { Descriptor } from '../bgworker/background-worker.js';
+import {
+  claimedTotalSlots,
+  copySlotDescriptor,
+  countTerminatedParallelWorker,
+  freeSlot,
+  initializeSlot,
+  setSlotPid,
+  setSlotTerminate,
+  slotGeneration,
+  slotInUse,
+  slotNotifyPid,
+  slotPid,
+  slotTerminate,
+  totalSlots,
+} from '../bgworker/slots.js';
+import { BGWORKER_CLASS_PARALLEL } from '../constants.js';
+import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION } from '../elog/errcodes.js';
+import { ereport } from '../elog/elog.js';
+import { myProcPid } from '../globals.js';
+import { assignChildSlot, releaseChildSlot } from '../ipc/proc.js';
+import {
+  PMSIGNAL_BACKGROUND_WORKER_CHANGE,
+  PMSIGNAL_BEGIN_HOT_STANDBY,
+  PMSIGNAL_RECOVERY_FINISHED,
+  PMSIGNAL_RECOVERY_STARTED,
+  checkPostmasterSignal,
+} from '../ipc/pmsignal.js';
+import { forkProcess } from '../launch/fork.js';
+import { native } from '../native.js';
+import { encodeFrame } from '../session/protocol.js';
+import { resetSharedMemory } from '../shmem/shmem.js';
+
+/** What a fresh child is to become. */
+export type ChildRole =
+  | { readonly role: 'bgworker'; readonly descriptor: Descriptor; readonly slot: number; readonly procIndex: number }
+  | { readonly role: 'backend'; readonly fd: number; readonly clientPid: number; readonly procIndex: number }
+  | { readonly role: 'startup'; readonly procIndex: number };
+
+type Happening = PostmasterEvent extends infer E ? (E extends PostmasterEvent ? Omit<E, 'now'> : never) : never;
+
+type DatabaseHappening = Extract<Happening, { type: 'database stopped' | 'database lost' }>;
+
+/** The owned database server. Each call may bring what the machine must hear next. */
+export interface OwnedDatabase {
+  start(): DatabaseHappening | null;
+  stop(mode: 'fast' | 'immediate'): DatabaseHappening | null;
+  reap(): DatabaseHappening | null;
+}
+
+export interface PerformerOptions {
+  readonly listenFd: number;
+  readonly database: OwnedDatabase | null;
+  readonly onState: (pmState: PostmasterState['pmState']) => void;
+  readonly onReload: () => void;
+  readonly reloadedSettings: () => Pick<PostmasterSettings, 'restartAfterCrash'>;
+  readonly onExit: (status: 0 | 1) => never;
+  readonly lockFileIsValid: () => boolean;
+}
+
+export class Performer {
+  readonly listenFd: number;
+  readonly lockFileIsValid: () => boolean;
+  readonly reloadedSettings: () => Pick<PostmasterSettings, 'restartAfterCrash'>;
+  readonly #options: PerformerOptions;
+  /** The entry in shared memory of each live child. */
+  readonly #procIndexes = new Map<number, number>();
+  /** Clients whose backend is not forked yet: descriptor → pid. */
+  readonly #clients = new Map<number, number>();
+
+  constructor(options: PerformerOptions) {
+    this.#options = options;
+    this.listenFd = options.listenFd;
+    this.lockFileIsValid = options.lockFileIsValid;
+    this.reloadedSettings = options.reloadedSettings;
+  }
+
+  // --- what happened ----------------------------------------------------------------------------------------------------------------
+
+  /** Dead children of ours, each asked for by its pid. */
+  reap(children: readonly Child[]): Happening[] {
+    const exits: Happening[] = [];
+    for (const { pid } of children) {
+      const status = native.waitPid(pid);
+      if (status === null) continue;
+      exits.push({ type: 'exited', pid, status: decodeWaitStatus(status), detached: this.#releaseChild(pid) });
+    }
+    const server = this.#options.database?.reap() ?? null;
+    if (server !== null) exits.push(server);
+    return exits;
+  }
+
+  #releaseChild(pid: number): boolean {
+    const index = this.#procIndexes.get(pid);
+    this.#procIndexes.delete(pid);
+    return index === undefined ? true : releaseChildSlot(index);
+  }
+
+  /** The reasons raised in shared memory: recovery progress first, then worker changes (T-12). */
+  pmSignals(): Happening[] {
+    const happened: Happening[] = [];
+    if (checkPostmasterSignal(PMSIGNAL_RECOVERY_STARTED)) happened.push({ type: 'pmsignal', reason: 'recovery started' });
+    if (checkPostmasterSignal(PMSIGNAL_BEGIN_HOT_STANDBY)) happened.push({ type: 'pmsignal', reason: 'begin hot standby' });
+    if (checkPostmasterSignal(PMSIGNAL_RECOVERY_FINISHED)) happened.push({ type: 'pmsignal', reason: 'recovery finished' });
+    if (checkPostmasterSignal(PMSIGNAL_BACKGROUND_WORKER_CHANGE)) {
+      happened.push({ type: 'slots', totalSlots: claimedTotalSlots(), slots: readSlots() });
+    }
+    return happened;
+  }
+
+  /** A connection as the machine knows it, or null: nobody there after all, or somebody who may not. */
+  accept(): number | null {
+    const client = native.accept(this.listenFd);
+    if (typeof client === 'number') return null;
+    const self = process.geteuid?.() ?? -1;
+    if (client.uid !== self && client.uid !== 0) {
+      const message = `peer authentication failed: process ${client.pid} of user ${client.uid} is not a process of user ${self}`;
+      this.#refuse(client.fd, { code: ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, message });
+      return null;
+    }
+    this.#clients.set(client.fd, client.pid);
+    return client.fd;
+  }
+
+  #refuse(fd: number, error: { code: string; message: string; detail?: string }): void {
+    native.sendOnce(fd, encodeFrame({ type: 'fatal', error: { ...error, severity: 'FATAL' } }));
+    this.#closeClient(fd);
+  }
+
+  #closeClient(fd: number): void {
+    this.#clients.delete(fd);
+    native.close(fd);
+  }
+
+  // --- what is asked for --------------------------------------------------------------------------------------------------------------
+
+  /** Does it. The result is what the machine must hear next, or what this process is now, where it is a new child. */
+  perform(action: Action, state: PostmasterState): Happening | ChildRole | null {
+    switch (action.type) {
+      case 'log':
+        ereport(action.level, action);
+        return null;
+      case 'fork':
+        return this.#fork(action.target, state);
+      case 'set slot pid':
+        setSlotPid(action.slot, action.pid);
+        return null;
+      case 'set slot terminate':
+        setSlotTerminate(action.slot);
+        return null;
+      case 'free slot':
+        freeSlot(action.slot);
+        return null;
+      case 'count terminated parallel worker':
+        countTerminatedParallelWorker();
+        return null;
+      case 'kill':
+        signalChild(action.pid, action.signal, action.group);
+        return null;
+      case 'close connection':
+        this.#closeClient(action.conn);
+        return null;
+      case 'refuse connection':
+        this.#refuse(action.conn, { code: action.code, message: action.message, ...(action.detail === undefined ? {} : { detail: action.detail }) });
+        return null;
+      case 'reinitialise':
+        this.#reinitialise(action.workers);
+        return { type: 'reinitialised' };
+      case 'state':
+        this.#options.onState(action.state);
+        return null;
+      case 'reload configuration':
+        this.#options.onReload();
+        return null;
+      case 'start database':
+        return this.#options.database?.start() ?? null;
+      case 'stop database':
+        return this.#options.database === null ? { type: 'database stopped' } : this.#options.database.stop(action.mode);
+      case 'exit':
+        return this.#options.onExit(action.status);
+    }
+  }
+
+  #reinitialise(workers: readonly RegisteredBgWorker[]): void {
+    resetSharedMemory(myProcPid);
+    this.#procIndexes.clear();
+    for (const { slot, descriptor } of workers) initializeSlot(slot, descriptor as Descriptor);
+  }
+
+  #fork(target: ForkTarget, state: PostmasterState): Happening | ChildRole {
+    const procIndex = assignChildSlot();
+    if (procIndex < 0) return { type: 'fork failed', target, reason: 'no slot available', noSlot: true };
+    const kind = target.kind === 'bgworker' ? 'background worker' : target.kind === 'backend' ? 'client backend' : 'startup';
+    let pid: number;
+    try {
+      pid = forkProcess(kind, { listenFd: this.listenFd });
+    } catch (err) {
+      releaseChildSlot(procIndex);
+      return { type: 'fork failed', target, reason: strerror(err as NodeJS.ErrnoException) };
+    }
+    if (pid === 0) return this.#childRole(target, state, procIndex);
+    this.#procIndexes.set(pid, procIndex);
+    return { type: 'forked', target, pid };
+  }
+
+  // In the child. Other clients' descriptors are not ours to keep: their applications would not see the end of their sessions.
+  #childRole(target: ForkTarget, state: PostmasterState, procIndex: number): ChildRole {
+    for (const fd of this.#clients.keys()) if (target.kind !== 'backend' || fd !== target.conn) native.close(fd);
+    switch (target.kind) {
+      case 'startup':
+        return { role: 'startup', procIndex };
+      case 'backend':
+        return { role: 'backend', fd: target.conn, clientPid: this.#clients.get(target.conn) ?? 0, procIndex };
+      case 'bgworker': {
+        const worker = state.workers.find(({ id }) => id === target.id) as RegisteredBgWorker;
+        // The worker sees its notify pid as the postmaster validated it (C-40).
+        const descriptor = { ...(worker.descriptor as Descriptor), notifyPid: worker.notifyPid };
+        return { role: 'bgworker', descriptor, slot: worker.slot, procIndex };
+      }
+    }
+  }
+}
+
+function readSlots(): SlotView[] {
+  const views: SlotView[] = [];
+  for (let slot = 0; slot < totalSlots(); slot++) {
+    const inUse = slotInUse(slot); // first: what follows is complete where this is true
+    const descriptor = inUse ? copySlotDescriptor(slot) : null;
+    views.push({
+      slot,
+      inUse,
+      terminate: slotTerminate(slot),
+      generation: slotGeneration(slot),
+      notifyPid: slotNotifyPid(slot),
+      parallel: descriptor !== null && (descriptor.flags & BGWORKER_CLASS_PARALLEL) !== 0,
+      pid: slotPid(slot),
+      descriptor,
+    });
+  }
+  return views;
+}
+
+function signalChild(pid: number, signal: SignalName, group: boolean): void {
+  const signo = constants.signals[signal];
+  native.kill(pid, signo);
+  if (group) native.kill(-pid, signo); // its session's group; ESRCH before it has called setsid
+}
+
+const STRERROR: Readonly<Record<string, string>> = {
+  EAGAIN: 'Resource temporarily unavailable',
+  ENOMEM: 'Cannot allocate memory',
+  EBUSY: 'another thread of the postmaster did not come to rest',
+};
+
+function strerror(err: NodeJS.ErrnoException): string {
+  return STRERROR[err.code ?? ''] ?? err.message;
+}

@@ -1,0 +1,102 @@
+// ServerLoop: sleep in one native wait, turn what happened into events, perform what the state machine asks for. Postmaster; it ends in the
+// postmaster's exit, or, in a child, in saying what the child is to become.
+// PostgreSQL: src/backend/postmaster/postmaster.c (ServerLoop, reaper, sigusr1_handler), contract T-10.
+//
+// No policy here: what an event means is decided in state.ts, and what it takes to do something is in performer.ts.
+
+import { constants } from 'node:os';
+
+import type { ChildRole, Performer } from './performer.js';
+import { changeSettings, deadline, step, type Action, type PostmasterEvent, type PostmasterState } from './state.js';
+import { check, native } from '../native.js';
+
+/** An event as it is queued: the time is put to it when the machine takes it. */
+type Happening = PostmasterEvent extends infer E ? (E extends PostmasterEvent ? Omit<E, 'now'> : never) : never;
+
+const SIGNAL = constants.signals;
+const CONNECTION_WAITS = 0x80000000;
+/** T-34: how often the lock file is looked at; the only wake-up of an idle postmaster. */
+const LOCK_FILE_INTERVAL_MS = 60_000;
+
+/** Monotonic milliseconds: restart intervals do not follow steps of the clock. */
+function now(): number {
+  return performance.now();
+}
+
+export class ServerLoop {
+  #state: PostmasterState;
+  readonly #performer: Performer;
+  readonly #queue: Happening[] = [];
+  #nextLockFileCheck: number = now() + LOCK_FILE_INTERVAL_MS;
+
+  constructor(state: PostmasterState, performer: Performer) {
+    this.#state = state;
+    this.#performer = performer;
+  }
+
+  /** Runs until the postmaster exits. Returns in children only. */
+  run(): ChildRole {
+    let child = this.#happened({ type: 'initialised' });
+    while (child === null) child = this.#turn();
+    return child;
+  }
+
+  #turn(): ChildRole | null {
+    const wanted = Math.min(deadline(this.#state) ?? Infinity, this.#nextLockFileCheck);
+    const woken = check(native.postmasterWait(this.#performer.listenFd, Math.max(0, Math.ceil(wanted - now()))), 'ppoll');
+    return this.#serve(woken >>> 0);
+  }
+
+  // PostgreSQL's order within a turn: shutdown, reload, dead children, reasons in shared memory, connections.
+  #serve(woken: number): ChildRole | null {
+    const got = (signo: number): boolean => (woken & (1 << (signo - 1))) !== 0;
+    if (got(SIGNAL.SIGQUIT)) this.#queue.push({ type: 'shutdown', mode: 'immediate' });
+    else if (got(SIGNAL.SIGINT)) this.#queue.push({ type: 'shutdown', mode: 'fast' });
+    else if (got(SIGNAL.SIGTERM)) this.#queue.push({ type: 'shutdown', mode: 'smart' });
+    if (got(SIGNAL.SIGHUP)) this.#queue.push({ type: 'reload' });
+    if (got(SIGNAL.SIGCHLD)) this.#queue.push(...this.#performer.reap(this.#state.children));
+    if (got(SIGNAL.SIGUSR1)) this.#queue.push(...this.#performer.pmSignals());
+    this.#checkLockFile();
+    this.#queue.push({ type: 'timeout' });
+    let child = this.#drain();
+    // One connection at a time: a backend is forked for each, and signals are served in between.
+    if (child === null && (woken & CONNECTION_WAITS) !== 0) {
+      const conn = this.#performer.accept();
+      if (conn !== null) child = this.#happened({ type: 'connection', conn });
+    }
+    return child;
+  }
+
+  #checkLockFile(): void {
+    if (now() < this.#nextLockFileCheck) return;
+    this.#nextLockFileCheck = now() + LOCK_FILE_INTERVAL_MS;
+    if (!this.#performer.lockFileIsValid()) this.#queue.push({ type: 'lock file invalid' });
+  }
+
+  #happened(happening: Happening): ChildRole | null {
+    this.#queue.push(happening);
+    return this.#drain();
+  }
+
+  #drain(): ChildRole | null {
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      const { state, actions } = step(this.#state, { ...next, now: now() });
+      this.#state = state;
+      for (const action of actions) {
+        const child = this.#perform(action);
+        if (child !== null) return child;
+      }
+    }
+    return null;
+  }
+
+  // An action may bring its answer with it, which the machine takes before anything else.
+  #perform(action: Action): ChildRole | null {
+    const answer = this.#performer.perform(action, this.#state);
+    if (action.type === 'reload configuration') this.#state = changeSettings(this.#state, this.#performer.reloadedSettings());
+    if (answer === null) return null;
+    if ('role' in answer) return answer;
+    this.#queue.unshift(answer);
+    return null;
+  }
+}

@@ -1,0 +1,69 @@
+// The listing of a postmaster's processes and workers, as a backend sees it in shared memory. What `bgworker ps` prints.
+// PostgreSQL: pg_stat_activity (src/backend/utils/adt/pgstatfuncs.c).
+
+import { copySlotDescriptor, slotInUse, slotPid, slotTerminate, totalSlots } from '../bgworker/slots.js';
+import { InvalidPid } from '../constants.js';
+import { type BackendType, postmasterPid } from '../globals.js';
+import { withBackgroundWorkerLock } from '../ipc/lwlock.js';
+import { procArray } from '../ipc/proc.js';
+
+/** One process, or one worker that has none at the moment. */
+export interface ActivityEntry {
+  /** null: not running. */
+  readonly pid: number | null;
+  readonly kind: BackendType;
+  readonly name: string;
+  readonly type: string;
+  /** `running`, `waiting to start`, `stopped` (a restart may be due), `terminating`. */
+  readonly state: string;
+  /** The worker's slot; null for other processes. */
+  readonly slot: number | null;
+  /** Milliseconds since the epoch; null: not running. */
+  readonly startedAt: number | null;
+  /** Seconds, -1 never; null for other processes. */
+  readonly restartTime: number | null;
+}
+
+function workerState(pid: number, terminate: boolean): string {
+  if (pid > 0) return terminate ? 'terminating' : 'running';
+  return pid === InvalidPid ? 'waiting to start' : 'stopped';
+}
+
+/** Everything that the postmaster has, itself first, workers by slot. Any backend. */
+export function bgStatGetActivity(): ActivityEntry[] {
+  const procs = procArray();
+  const self: ActivityEntry = {
+    pid: postmasterPid,
+    kind: 'postmaster',
+    name: 'postmaster',
+    type: 'postmaster',
+    state: 'running',
+    slot: null,
+    startedAt: null,
+    restartTime: null,
+  };
+  const others = procs
+    .filter(({ kind }) => kind !== 'background worker')
+    .map(({ pid, kind, name, type, startedAt }) => ({ pid, kind, name, type, state: 'running', slot: null, startedAt, restartTime: null }));
+  const workers: ActivityEntry[] = withBackgroundWorkerLock(() => {
+    const entries: ActivityEntry[] = [];
+    for (let slot = 0; slot < totalSlots(); slot++) {
+      if (!slotInUse(slot)) continue;
+      const { name, type, restartTime } = copySlotDescriptor(slot);
+      const pid = slotPid(slot);
+      const proc = procs.find((candidate) => candidate.pid === pid);
+      entries.push({
+        pid: pid > 0 ? pid : null,
+        kind: 'background worker',
+        name,
+        type,
+        state: workerState(pid, slotTerminate(slot)),
+        slot,
+        startedAt: proc?.startedAt ?? null,
+        restartTime,
+      });
+    }
+    return entries;
+  });
+  return [self, ...others, ...workers];
+}

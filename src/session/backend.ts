@@ -1,0 +1,149 @@
+// A session's backend: a process of the postmaster's that serves one application. It is a regular backend: it registers, polls, waits,
+// terminates, and runs functions of libraries on the application's behalf, several at a time where they are asynchronous.
+// PostgreSQL: src/backend/tcop/postgres.c (PostgresMain), src/backend/postmaster/postmaster.c (BackendInitialize).
+
+import { writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+
+import { bgStatGetActivity } from './activity.js';
+import type { SessionBackgroundWorker } from './client.js';
+import { FrameReader, PROTOCOL_VERSION, type BackendMessage, type CallMessage, encodeFrame, plain, toWireError } from './protocol.js';
+import type { BackgroundWorker } from '../bgworker/background-worker.js';
+import {
+  type BackgroundWorkerHandle,
+  getBackgroundWorkerPid,
+  getBackgroundWorkerTypeByPid,
+  terminateBackgroundWorker,
+  waitForBackgroundWorkerShutdown,
+  waitForBackgroundWorkerStartup,
+} from '../bgworker/handle.js';
+import { loadExternalFunction } from '../bgworker/library.js';
+import { registerDynamicBackgroundWorker } from '../bgworker/register.js';
+import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_PROTOCOL_VIOLATION, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
+import { ERROR, ErrorData, FATAL, NOTICE, levelName } from '../elog/error-data.js';
+import { emitErrorReport, ereport, setClientSink } from '../elog/elog.js';
+import { myProcPid, postmasterPid } from '../globals.js';
+import { procExit } from '../ipc/exit.js';
+import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
+import { initProcess } from '../ipc/proc.js';
+import { procsignalSigusr1Handler, statementCancelHandler } from '../ipc/interrupt.js';
+import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, pqsignal } from '../ipc/signals.js';
+import { setPsDisplay } from '../ipc/ps-status.js';
+
+/** What the postmaster accepted. */
+export interface ClientConnection {
+  readonly fd: number;
+  readonly pid: number;
+}
+
+// The ready-made calls. Each is a function of the public API under its own name.
+const readyMade: Readonly<Record<string, (...args: never[]) => unknown>> = {
+  registerDynamicBackgroundWorker: (worker: SessionBackgroundWorker) =>
+    registerDynamicBackgroundWorker((worker?.notifyPid === 'self' ? { ...worker, notifyPid: myProcPid } : worker) as BackgroundWorker),
+  getBackgroundWorkerPid: (handle: BackgroundWorkerHandle) => getBackgroundWorkerPid(handle),
+  waitForBackgroundWorkerStartup: (handle: BackgroundWorkerHandle) => waitForBackgroundWorkerStartup(handle),
+  waitForBackgroundWorkerShutdown: (handle: BackgroundWorkerHandle) => waitForBackgroundWorkerShutdown(handle),
+  terminateBackgroundWorker: (handle: BackgroundWorkerHandle) => terminateBackgroundWorker(handle),
+  getBackgroundWorkerTypeByPid: (pid: number) => getBackgroundWorkerTypeByPid(pid),
+  activity: () => bgStatGetActivity(),
+};
+
+function isCall(message: unknown): message is CallMessage {
+  const { type, id, library, function: name, args } = (message ?? {}) as Partial<CallMessage>;
+  return type === 'call' && typeof id === 'number' && typeof library === 'string' && typeof name === 'string' && Array.isArray(args);
+}
+
+async function call(message: CallMessage): Promise<unknown> {
+  const { library, function: name, args } = message;
+  if (library !== '') return (await loadExternalFunction(library, name))(...(args as never[]));
+  const ready = Object.hasOwn(readyMade, name) ? readyMade[name] : undefined;
+  if (ready === undefined) throw new ErrorData({ code: ERRCODE_UNDEFINED_FUNCTION, message: `function "${name}" does not exist` });
+  return ready(...(args as never[]));
+}
+
+class Backend {
+  readonly #socket: Socket;
+  readonly #fd: number;
+  readonly #reader = new FrameReader();
+
+  constructor(fd: number) {
+    this.#fd = fd;
+    this.#socket = new Socket({ fd, readable: true, writable: true });
+  }
+
+  serve(): void {
+    this.#send({ type: 'ready', version: PROTOCOL_VERSION, backendPid: myProcPid, postmasterPid });
+    setClientSink((level, fields) => {
+      if (level >= FATAL) this.#sendNow({ type: 'fatal', error: { ...plain(fields), severity: level > FATAL ? 'PANIC' : 'FATAL' } });
+      // An ERROR reaches the client as the answer to its call.
+      else if (level >= NOTICE && level < ERROR) this.#send({ type: 'notice', level: levelName(level), error: plain(fields) });
+    });
+    this.#socket.on('data', (chunk) => this.#receive(chunk));
+    // The application is gone: so are we, whatever is under way. An unclean end (ECONNRESET) is no different.
+    this.#socket.on('error', () => procExit(0));
+    this.#socket.on('close', () => procExit(0));
+  }
+
+  #receive(chunk: Buffer): void {
+    let messages: unknown[];
+    try {
+      messages = this.#reader.push(chunk);
+    } catch (err) {
+      ereport(FATAL, err as ErrorData);
+      return;
+    }
+    for (const message of messages) {
+      if (!isCall(message)) ereport(FATAL, { code: ERRCODE_PROTOCOL_VIOLATION, message: 'invalid message from the application' });
+      else void this.#answer(message);
+    }
+  }
+
+  async #answer(message: CallMessage): Promise<void> {
+    const { id } = message;
+    try {
+      this.#send({ type: 'result', id, value: await call(message) });
+    } catch (err) {
+      emitErrorReport(err);
+      this.#send({ type: 'error', id, error: toWireError(err) });
+    }
+  }
+
+  #send(message: BackendMessage): void {
+    this.#socket.write(encodeFrame(message));
+  }
+
+  // On the way out there is no next turn of the loop. What libuv has queued would have to go first; then the closed connection tells it all.
+  #sendNow(message: BackendMessage): void {
+    if (this.#socket.writableLength > 0) return;
+    try {
+      writeSync(this.#fd, encodeFrame(message));
+    } catch {
+      // the application is gone, or does not read
+    }
+  }
+}
+
+/** Runs in a fresh child, for its whole life. Returns to the event loop; ends by procExit. */
+export function backendMain(procIndex: number, client: ClientConnection): void {
+  const name = `session of PID ${client.pid}`;
+  setMyLatch(initProcess(procIndex, { pid: myProcPid, kind: 'client backend', name, type: 'client backend', workerSlot: -1 }));
+  setPsDisplay(name);
+  pqsignal('SIGTERM', () => {
+    ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: 'terminating connection due to administrator command' });
+  });
+  pqsignal('SIGINT', statementCancelHandler);
+  pqsignal('SIGUSR1', procsignalSigusr1Handler);
+  pqsignal('SIGCHLD', SIG_DFL);
+  for (const signal of ['SIGHUP', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGPWR'] as const) pqsignal(signal, SIG_IGN);
+  const fail = (err: unknown): never => {
+    emitErrorReport(err, FATAL);
+    return procExit(1);
+  };
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  void waitLatch(myLatch, WL_POSTMASTER_DEATH).then(() => {
+    ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: 'terminating connection due to unexpected postmaster exit' });
+  });
+  new Backend(client.fd).serve();
+  backgroundWorkerUnblockSignals();
+}

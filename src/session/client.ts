@@ -1,0 +1,277 @@
+// A session, from the application's side. Any Node process; nothing here needs shared memory.
+// PostgreSQL: libpq's place. DIFFERS FROM POSTGRES: see protocol.ts.
+
+import { EventEmitter } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { type Socket, createConnection } from 'node:net';
+import { join, resolve } from 'node:path';
+
+import type { ActivityEntry } from './activity.js';
+import { type BackendMessage, FrameReader, PROTOCOL_VERSION, SOCKET_NAME, type WireError, encodeFrame } from './protocol.js';
+import type { BackgroundWorker } from '../bgworker/background-worker.js';
+import type { BackgroundWorkerHandle, BackgroundWorkerStatus } from '../bgworker/handle.js';
+import { BGWH_POSTMASTER_DIED } from '../constants.js';
+import { ERRCODE_CONNECTION_FAILURE, ERRCODE_FEATURE_NOT_SUPPORTED } from '../elog/errcodes.js';
+import { ErrorData } from '../elog/error-data.js';
+
+interface PendingCall {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (err: Error) => void;
+}
+
+/** A worker as a session registers it: `notifyPid: 'self'` is the session's own backend, which is what waiting needs. */
+export type SessionBackgroundWorker = Omit<BackgroundWorker, 'main' | 'notifyPid'> & { notifyPid?: number | 'self' };
+
+function connectionError(message: string, more: { detail?: string; hint?: string; cause?: unknown } = {}): ErrorData {
+  return new ErrorData({ code: ERRCODE_CONNECTION_FAILURE, message, ...more });
+}
+
+/** Alive and not a zombie: a postmaster that was killed may wait for its parent to reap it. */
+function processLives(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A connection of an application to a postmaster, served by a backend of its own. Several calls may be under way at a time. Made by
+ * {@link connect}; ends by `close()`, by the backend's end, or with the postmaster.
+ *
+ * Events: `notice` (an ErrorData-like object with `level`) for what the backend reports below ERROR; `close` (an ErrorData or undefined).
+ */
+export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'> & { level: string }]; close: [ErrorData | undefined] }> {
+  /** The pid of the session's backend: what `notifyPid: 'self'` stands for. */
+  readonly backendPid: number;
+  readonly postmasterPid: number;
+  /** Resolves when the session has ended, with the error that ended it, or undefined after `close()`. */
+  readonly closed: Promise<ErrorData | undefined>;
+
+  readonly #socket: Socket;
+  readonly #calls = new Map<number, PendingCall>();
+  #nextId = 1;
+  #closing = false;
+  #end: { error: ErrorData | undefined } | null = null;
+  #fatal: ErrorData | undefined;
+
+  /** @internal */
+  constructor(socket: Socket, reader: FrameReader, pids: { backendPid: number; postmasterPid: number }) {
+    super();
+    this.#socket = socket;
+    this.backendPid = pids.backendPid;
+    this.postmasterPid = pids.postmasterPid;
+    this.closed = new Promise((resolve) => this.once('close', resolve));
+    socket.on('data', (chunk) => this.#receive(reader, chunk));
+    socket.on('error', () => undefined); // 'close' follows
+    socket.on('close', () => this.#finish());
+  }
+
+  /**
+   * Runs an exported function of a library in the session's backend.
+   *
+   * @param library a path or name, as `libraryName` of a worker
+   * @param functionName an export of it; its result, or what its promise resolves to, is the call's
+   * @param args anything that can be structured-cloned; so must the result be
+   * @returns the function's result
+   * @throws ErrorData what the function threw, with message, detail, hint and SQLSTATE; 08006 where the session ends first
+   * @example const rows = await session.call('./reports.js', 'daily', { day: new Date() });
+   */
+  call(library: string, functionName: string, ...args: unknown[]): Promise<unknown> {
+    if (typeof library !== 'string' || library === '') return Promise.reject(new TypeError('library must be a non-empty string'));
+    if (typeof functionName !== 'string') return Promise.reject(new TypeError('function name must be a string'));
+    return this.#request(library, functionName, args);
+  }
+
+  /** Registers a worker. @returns a handle, or null where no slot is free. @throws ErrorData 22023 @pg RegisterDynamicBackgroundWorker */
+  async registerDynamicBackgroundWorker(worker: SessionBackgroundWorker): Promise<BackgroundWorkerHandle | null> {
+    if (typeof (worker as BackgroundWorker | null)?.main === 'function') {
+      throw new TypeError('a session cannot register a worker by its main function; give libraryName and functionName');
+    }
+    return (await this.#builtIn('registerDynamicBackgroundWorker', worker)) as BackgroundWorkerHandle | null;
+  }
+
+  /** The status of a worker, without waiting. @pg GetBackgroundWorkerPid */
+  async getBackgroundWorkerPid(handle: BackgroundWorkerHandle): Promise<BackgroundWorkerStatus> {
+    return (await this.#builtIn('getBackgroundWorkerPid', handle)) as BackgroundWorkerStatus;
+  }
+
+  /** Waits until the postmaster has tried to start the worker; it must have been registered with `notifyPid: 'self'` by this session.
+   * Resolves with BGWH_POSTMASTER_DIED where the postmaster goes first. @pg WaitForBackgroundWorkerStartup */
+  async waitForBackgroundWorkerStartup(handle: BackgroundWorkerHandle): Promise<BackgroundWorkerStatus> {
+    return (await this.#wait('waitForBackgroundWorkerStartup', handle, { status: BGWH_POSTMASTER_DIED })) as BackgroundWorkerStatus;
+  }
+
+  /** Waits until the worker is not running. The same conditions. @pg WaitForBackgroundWorkerShutdown */
+  async waitForBackgroundWorkerShutdown(handle: BackgroundWorkerHandle): Promise<number> {
+    return (await this.#wait('waitForBackgroundWorkerShutdown', handle, BGWH_POSTMASTER_DIED)) as number;
+  }
+
+  /** Asks the postmaster to end a worker for good. Does not wait. @pg TerminateBackgroundWorker */
+  async terminateBackgroundWorker(handle: BackgroundWorkerHandle): Promise<void> {
+    await this.#builtIn('terminateBackgroundWorker', handle);
+  }
+
+  /** The type of the worker that runs under this pid, or null. @pg GetBackgroundWorkerTypeByPid */
+  async getBackgroundWorkerTypeByPid(pid: number): Promise<string | null> {
+    return (await this.#builtIn('getBackgroundWorkerTypeByPid', pid)) as string | null;
+  }
+
+  /** Every process of the postmaster, and the workers that have none at the moment. */
+  async activity(): Promise<ActivityEntry[]> {
+    return (await this.#builtIn('activity')) as ActivityEntry[];
+  }
+
+  /** Ends the session. Workers that it registered go on. Calls under way are rejected. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#socket.destroy();
+    await this.closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #builtIn(name: string, ...args: unknown[]): Promise<unknown> {
+    return this.#request('', name, args);
+  }
+
+  // A wait that the postmaster's death cut off has an answer of its own; any other end of the session is an error.
+  async #wait(name: string, handle: BackgroundWorkerHandle, postmasterDied: unknown): Promise<unknown> {
+    try {
+      return await this.#builtIn(name, handle);
+    } catch (err) {
+      if (this.#end !== null && !this.#closing && !processLives(this.postmasterPid)) return postmasterDied;
+      throw err;
+    }
+  }
+
+  #request(library: string, name: string, args: readonly unknown[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#end !== null) throw this.#end.error ?? connectionError('the session is closed');
+      const id = this.#nextId++;
+      const frame = encodeFrame({ type: 'call', id, library, function: name, args }); // throws before anything is pending
+      this.#calls.set(id, { resolve, reject });
+      this.#socket.write(frame);
+    });
+  }
+
+  #receive(reader: FrameReader, chunk: Buffer): void {
+    try {
+      for (const message of reader.push(chunk)) this.#take(message as BackendMessage);
+    } catch (err) {
+      this.#fatal = err as ErrorData;
+      this.#socket.destroy();
+    }
+  }
+
+  #take(message: BackendMessage): void {
+    switch (message.type) {
+      case 'result':
+        this.#settle(message.id, (call) => call.resolve(message.value));
+        break;
+      case 'error':
+        this.#settle(message.id, (call) => call.reject(new ErrorData(message.error)));
+        break;
+      case 'notice':
+        this.emit('notice', { level: message.level, ...message.error });
+        break;
+      case 'fatal':
+        this.#fatal = new ErrorData(message.error);
+        break;
+      case 'ready':
+        break;
+    }
+  }
+
+  #settle(id: number, how: (call: PendingCall) => void): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    if (call !== undefined) how(call);
+  }
+
+  #finish(): void {
+    const error = this.#closing ? undefined : (this.#fatal ?? connectionError('the postmaster closed the session unexpectedly', endHint));
+    this.#end = { error };
+    for (const call of this.#calls.values()) call.reject(error ?? connectionError('the session was closed while the call was under way'));
+    this.#calls.clear();
+    this.emit('close', error);
+  }
+}
+
+const endHint = { detail: "This probably means that the session's backend terminated abnormally, or that the postmaster is gone." };
+
+// A path longer than a socket's address may be: reached through a descriptor of its directory.
+function openSocket(dir: string): { socket: Socket; release: () => void } {
+  const fd = openSync(dir, 'r');
+  return { socket: createConnection(`/proc/self/fd/${fd}/${SOCKET_NAME}`), release: () => closeSync(fd) };
+}
+
+/**
+ * Connects an application to the postmaster of a data directory. A backend is forked for the session, in about a millisecond.
+ *
+ * @param dir the data directory
+ * @throws ErrorData 08006 where no postmaster answers; what the postmaster refused with (57P03 while it starts or stops, 53300 with too many
+ * sessions, 28000 for another user)
+ * @example
+ * const session = await connect('/var/lib/app/bgworker');
+ * const handle = await session.registerDynamicBackgroundWorker({ …worker, notifyPid: 'self' });
+ * await session.close();
+ */
+export async function connect(dir: string): Promise<Session> {
+  if (typeof dir !== 'string') throw new TypeError(`data directory must be a string, not ${typeof dir}`);
+  const path = resolve(dir);
+  const noServer = (cause: unknown): ErrorData =>
+    connectionError(`could not connect to the postmaster of "${path}"`, {
+      detail: (cause as Error).message,
+      hint: `Is it running? "bgworker status -D ${path}" tells, and "bgworker start -D ${path}" starts it.`,
+      cause,
+    });
+  let opened: { socket: Socket; release: () => void };
+  try {
+    opened = openSocket(path);
+  } catch (cause) {
+    throw noServer(cause);
+  }
+  const { socket, release } = opened;
+  try {
+    return await handshake(socket, join(path, SOCKET_NAME), noServer);
+  } finally {
+    release();
+  }
+}
+
+function handshake(socket: Socket, path: string, noServer: (cause: unknown) => ErrorData): Promise<Session> {
+  const reader = new FrameReader();
+  return new Promise((resolve, reject) => {
+    let failure: ErrorData | undefined;
+    const onError = (err: Error): void => void (failure ??= noServer(err));
+    const onClose = (): void => reject(failure ?? connectionError(`the postmaster closed the connection to "${path}"`));
+    const onData = (chunk: Buffer): void => {
+      const [message, ...more] = reader.push(chunk) as BackendMessage[];
+      if (message === undefined) return;
+      if (message.type === 'fatal') {
+        failure = new ErrorData(message.error);
+        return;
+      }
+      socket.off('error', onError).off('close', onClose).off('data', onData);
+      if (message.type !== 'ready' || message.version !== PROTOCOL_VERSION || more.length > 0) {
+        socket.destroy();
+        reject(versionError(message.type === 'ready' ? message.version : -1));
+        return;
+      }
+      resolve(new Session(socket, reader, message));
+    };
+    socket.on('error', onError).on('close', onClose).on('data', onData);
+  });
+}
+
+function versionError(version: number): ErrorData {
+  return new ErrorData({
+    code: ERRCODE_FEATURE_NOT_SUPPORTED,
+    message: `the postmaster speaks version ${version} of the session protocol, this library version ${PROTOCOL_VERSION}`,
+    hint: 'Use the same version of bgworker in the application and in the postmaster.',
+  });
+}
