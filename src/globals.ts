@@ -4,7 +4,7 @@
 /** The kinds of process. The postmaster is not one of its children's kinds, and an application is none at all. */
 export type BackendType = 'application' | 'postmaster' | 'startup' | 'background worker' | 'client backend';
 
-/** Live bindings: `import { myProcPid } from 'bgworker'` always reads the current value. */
+/** This process's pid. A live binding: `import { myProcPid } from 'bgworker'` always reads the current value. @pg MyProcPid */
 export let myProcPid: number = process.pid;
 export let myBackendType: BackendType = 'application';
 /** The type as `%b` shows it and as the activity listing has it: a worker's is its `bgw_type`. */

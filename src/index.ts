@@ -17,7 +17,7 @@ export {
   BgWorkerStart_RecoveryFinished,
 } from './constants.js';
 export { type BackgroundWorker, type BgworkerMain, type Datum, type Descriptor, myBgworkerEntry } from './bgworker/background-worker.js';
-export { registerBackgroundWorker, registerDynamicBackgroundWorker } from './bgworker/register.js';
+export { processSharedPreloadLibrariesInProgress, registerBackgroundWorker, registerDynamicBackgroundWorker } from './bgworker/register.js';
 export {
   type BackgroundWorkerHandle,
   type BackgroundWorkerStatus,
@@ -84,7 +84,14 @@ export {
 export { elog, ereport } from './elog/elog.js';
 export { myProcPid } from './globals.js';
 export { getConfigOption } from './guc/guc.js';
-export { defineCustomBoolVariable, defineCustomEnumVariable, defineCustomIntVariable, defineCustomStringVariable } from './guc/custom.js';
+export {
+  defineCustomBoolVariable,
+  defineCustomEnumVariable,
+  defineCustomIntVariable,
+  defineCustomStringVariable,
+  markGUCPrefixReserved,
+} from './guc/custom.js';
+export { processConfigFile } from './guc/reload.js';
 export { type ExitCallback, beforeShmemExit, onProcExit, onShmemExit, procExit } from './ipc/exit.js';
 export { configReload, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from './ipc/interrupt.js';
 export {

@@ -25,14 +25,15 @@ import { PMSIGNAL_BACKGROUND_WORKER_CHANGE, sendPostmasterSignal } from '../ipc/
 // The postmaster's private list while it preloads: newest first, since each accepted worker is pushed at the head (R-29, R-32).
 const staticWorkers: Descriptor[] = [];
 let acceptedCount = 0;
-let preloadInProgress = false;
+/** Are the modules of `shared_preload_libraries` being loaded? In a backend that loads a module later this is false. @pg process_shared_preload_libraries_in_progress */
+export let processSharedPreloadLibrariesInProgress = false;
 
 /** Postmaster: registrations are taken only between these two. */
 export function beginPreload(): void {
-  preloadInProgress = true;
+  processSharedPreloadLibrariesInProgress = true;
 }
 export function endPreload(): readonly Descriptor[] {
-  preloadInProgress = false;
+  processSharedPreloadLibrariesInProgress = false;
   return staticWorkers;
 }
 
@@ -63,7 +64,7 @@ function check(descriptor: Descriptor): string | null {
  */
 export function registerBackgroundWorker(worker: BackgroundWorker): void {
   if (isUnderPostmaster()) return;
-  if (myBackendType !== 'postmaster' || !preloadInProgress) {
+  if (myBackendType !== 'postmaster' || !processSharedPreloadLibrariesInProgress) {
     ereport(myBackendType === 'postmaster' ? LOG : ERROR, {
       code: ERRCODE_FEATURE_NOT_SUPPORTED,
       message: `background worker "${worker.name}": must be registered in shared_preload_libraries`,

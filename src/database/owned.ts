@@ -266,7 +266,7 @@ function createCluster(pgdata: string, postgres: PostgresInstallation, user: OsU
 const INITIAL_CONF = `
 # Added by bgworker when it created this cluster. Yours to change, except listen_addresses,
 # port, the Unix socket and the log destination, which bgworker sets on the command line.
-cluster_name = 'bgworker'
+cluster_name = 'bgworker database'
 shared_buffers = 32MB
 `;
 

@@ -131,7 +131,7 @@ export function ereport(level: number, fields: ErrorFields): void {
     emit(level, fields);
     return;
   }
-  if (level < FATAL) throw new ErrorData({ ...fields, severity: 'ERROR' });
+  if (level < FATAL) throw new ErrorData({ ...fields, message: fields.message, severity: 'ERROR' }); // `fields` may be a caught error
   emit(level, fields);
   if (level >= PANIC) process.abort();
   exitProcess(1);

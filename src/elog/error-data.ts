@@ -81,7 +81,11 @@ export class ErrorData extends Error {
 
 /** Any thrown value as the fields of a report: a plain Error keeps its stack as context, since nothing else says where it came from. */
 export function errorFields(err: unknown): ErrorFields {
-  if (err instanceof ErrorData) return err;
+  if (err instanceof ErrorData) {
+    // Named one by one: an Error's message is not enumerable, so whoever spreads the result must find it here.
+    const { message, code, severity, detail, hint, context, cause } = err;
+    return { message, code, severity, detail, hint, context, cause };
+  }
   if (!(err instanceof Error)) return { message: String(err), code: ERRCODE_INTERNAL_ERROR };
   const extra = err as Error & { code?: unknown; detail?: unknown; hint?: unknown };
   // A database error (node-postgres) has PostgreSQL's own fields; a system error's code is not a SQLSTATE.

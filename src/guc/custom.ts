@@ -5,7 +5,7 @@
 // What the configuration file and the command line said of such a name before is kept as a placeholder, and read when the module says how. A text
 // that will not do then is a WARNING, and the default stands: the module is loaded in any case.
 
-import { ERRCODE_INTERNAL_ERROR, ERRCODE_INVALID_PARAMETER_VALUE } from '../elog/errcodes.js';
+import { ERRCODE_INTERNAL_ERROR, ERRCODE_INVALID_PARAMETER_VALUE, ERRCODE_INVALID_NAME } from '../elog/errcodes.js';
 import { ERROR, ErrorData, FATAL, WARNING } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
 import { isUnderPostmaster } from '../globals.js';
@@ -18,16 +18,7 @@ import {
   type SettingValue,
   type StringSetting,
 } from './settings.js';
-import {
-  ERRCODE_INVALID_NAME,
-  addVariable,
-  allVariables,
-  lookUp,
-  removeVariable,
-  reservePrefix,
-  setConfigVariable,
-  validCustomVariableName,
-} from './variables.js';
+import { addVariable, allVariables, lookUp, removeVariable, reservePrefix, setConfigVariable, validCustomVariableName } from './variables.js';
 
 /** What a definition says besides name and type. `context` is 'sighup' where nothing else is said. */
 type Custom<S extends SettingDefinition> = Omit<S, 'type' | 'name' | 'context'> & Partial<Pick<S, 'context'>>;

@@ -75,9 +75,9 @@ function fileErrorLevel(): number {
  *
  * @param context 'postmaster' at its start, 'sighup' afterwards
  * @throws ErrorData F0000 FATAL, at the start only, where anything is wrong; the log has the particulars
- * @pg ProcessConfigFile
+ * @pg ProcessConfigFileInternal
  */
-export function processConfigFile(path: string, context: 'postmaster' | 'sighup'): void {
+export function processConfigFileInternal(path: string, context: 'postmaster' | 'sighup'): void {
   const items = readConfigFile(path);
   // Both run in any case: what is wrong with one setting does not keep the next from being reported.
   const failed = items === null || [revertRemoved(items, context), ...items.map((item) => applyItem(item, context))].includes(false);

@@ -5,7 +5,7 @@
 // A value stays until one from a source of the same rank or a higher one comes: default < file < command line < override < session. A name with a dot
 // that nobody has defined is a placeholder: it keeps the text until a module defines the setting, which then reads that text (src/guc/custom.ts).
 
-import { ERRCODE_CANT_CHANGE_RUNTIME_PARAM, ERRCODE_UNDEFINED_OBJECT } from '../elog/errcodes.js';
+import { ERRCODE_CANT_CHANGE_RUNTIME_PARAM, ERRCODE_INVALID_NAME, ERRCODE_UNDEFINED_OBJECT } from '../elog/errcodes.js';
 import { DEBUG2, DEBUG3, DEBUG4, DEBUG5, DEBUG1, ERROR, type ErrorFields, FATAL, INFO, LOG, NOTICE, PANIC, WARNING } from '../elog/error-data.js';
 import { configureLog } from '../elog/elog.js';
 import { SETTINGS, type SettingDefinition, type SettingValue } from './settings.js';
@@ -34,9 +34,6 @@ export type ChangeResult = 'changed' | 'refused' | 'ignored';
 
 /** By lower-case name: names are compared without regard to case. */
 const variables = new Map<string, Variable>();
-
-/** SQLSTATE of a name that cannot be one. */
-export const ERRCODE_INVALID_NAME = '42602';
 
 const LEVELS: Readonly<Record<string, number>> = {
   debug5: DEBUG5,

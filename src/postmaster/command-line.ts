@@ -1,4 +1,4 @@
-// How the postmaster is called: -D DIR and -c name=value, and the flags that V8 must have been started with. Postmaster, before anything else.
+// How the postmaster is called: -D DIR and -c name=value, and the flags that Node must have been started with. Postmaster, before anything else.
 // PostgreSQL: src/backend/postmaster/postmaster.c (PostmasterMain, the getopt loop).
 
 import { resolve } from 'node:path';
@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_SYNTAX_ERROR } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { parseLongOption } from '../guc/guc.js';
+import { NODE_FLAGS } from '../launch/node-flags.js';
 import { check, native } from '../native.js';
 
 export interface PostmasterOptions {
@@ -16,9 +17,6 @@ export interface PostmasterOptions {
 
 /** JSON of `[name, value]` pairs: how `bgworker start` passes settings that should not be seen in ps. Deleted when it has been read. */
 const OPTIONS_VARIABLE = 'BGWORKER_POSTMASTER_OPTIONS';
-
-/** V8's flags without which a child cannot live: late ones crash, so Node is started again with them. docs/fork-safety.md says why. */
-export const V8_FLAGS: readonly string[] = ['--single-threaded', '--v8-pool-size=1'];
 
 function usage(message: string): ErrorData {
   return new ErrorData({
@@ -53,7 +51,7 @@ function hiddenSettings(env: NodeJS.ProcessEnv): (readonly [string, string])[] {
 
 /** Starts Node again, as the same process, where V8's flags are missing or libuv might use io_uring, whose ring does not survive a fork. */
 export function reexecuteIfNeeded(): void {
-  const missing = V8_FLAGS.filter((flag) => !process.execArgv.includes(flag));
+  const missing = NODE_FLAGS.filter((flag) => !process.execArgv.includes(flag));
   const uring = process.env['UV_USE_IO_URING'] !== undefined && process.env['UV_USE_IO_URING'] !== '0';
   if (missing.length === 0 && !uring) return;
   const main = fileURLToPath(new URL('main.js', import.meta.url));

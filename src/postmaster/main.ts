@@ -25,7 +25,7 @@ import { ERRCODE_INSUFFICIENT_PRIVILEGE } from '../elog/errcodes.js';
 import { ErrorData, FATAL, LOG } from '../elog/error-data.js';
 import { elog, emitErrorReport } from '../elog/elog.js';
 import { myProcPid, setMyBackendType, setPostmaster } from '../globals.js';
-import { CONFIG_FILE_NAME, getConfigOption, processConfigFile, setConfigOption } from '../guc/guc.js';
+import { CONFIG_FILE_NAME, getConfigOption, processConfigFileInternal, setConfigOption } from '../guc/guc.js';
 import { prepareIdentity } from '../launch/identity.js';
 import { check, native } from '../native.js';
 import { SOCKET_NAME } from '../session/protocol.js';
@@ -47,7 +47,7 @@ function checkRoot(): void {
 
 function readSettings({ dataDir, settings }: PostmasterOptions): void {
   for (const [name, value] of settings) setConfigOption(name, value, 'command line');
-  processConfigFile(join(dataDir, CONFIG_FILE_NAME), 'postmaster');
+  processConfigFileInternal(join(dataDir, CONFIG_FILE_NAME), 'postmaster');
 }
 
 function startDatabase(dataDir: string): DatabaseServer | null {
@@ -116,7 +116,7 @@ const PM_STATES: readonly PMState[] = [
 
 function reload(dataDir: string): void {
   try {
-    processConfigFile(join(dataDir, CONFIG_FILE_NAME), 'sighup');
+    processConfigFileInternal(join(dataDir, CONFIG_FILE_NAME), 'sighup');
   } catch (err) {
     emitErrorReport(err, LOG);
   }
@@ -174,6 +174,9 @@ async function postmasterMain(): Promise<void> {
   const options = parseCommandLine(process.argv.slice(2), process.env);
   process.umask(0o077);
   setMyBackendType('postmaster');
+  // Not the whole command line: a connection string given with -c is nobody's business.
+  process.title = `bgworker -D ${options.dataDir}`;
+  check(native.setName('bgworker'), 'prctl');
   setPostmaster(process.pid, options.dataDir, process.cwd());
   checkNode();
   checkDataDir(options.dataDir);

@@ -84,7 +84,7 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
     return this.#request(library, functionName, args);
   }
 
-  /** Registers a worker. @returns a handle, or null where no slot is free. @throws ErrorData 22023 @pg RegisterDynamicBackgroundWorker */
+  /** Registers a worker, as the function of that name does in the backend. @returns a handle, or null where no slot is free. @throws ErrorData 22023 */
   async registerDynamicBackgroundWorker(worker: SessionBackgroundWorker): Promise<BackgroundWorkerHandle | null> {
     if (typeof (worker as BackgroundWorker | null)?.main === 'function') {
       throw new TypeError('a session cannot register a worker by its main function; give libraryName and functionName');
@@ -92,28 +92,28 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
     return (await this.#builtIn('registerDynamicBackgroundWorker', worker)) as BackgroundWorkerHandle | null;
   }
 
-  /** The status of a worker, without waiting. @pg GetBackgroundWorkerPid */
+  /** The status of a worker, without waiting. */
   async getBackgroundWorkerPid(handle: BackgroundWorkerHandle): Promise<BackgroundWorkerStatus> {
     return (await this.#builtIn('getBackgroundWorkerPid', handle)) as BackgroundWorkerStatus;
   }
 
   /** Waits until the postmaster has tried to start the worker; it must have been registered with `notifyPid: 'self'` by this session.
-   * Resolves with BGWH_POSTMASTER_DIED where the postmaster goes first. @pg WaitForBackgroundWorkerStartup */
+   * Resolves with BGWH_POSTMASTER_DIED where the postmaster goes first. */
   async waitForBackgroundWorkerStartup(handle: BackgroundWorkerHandle): Promise<BackgroundWorkerStatus> {
     return (await this.#wait('waitForBackgroundWorkerStartup', handle, { status: BGWH_POSTMASTER_DIED })) as BackgroundWorkerStatus;
   }
 
-  /** Waits until the worker is not running. The same conditions. @pg WaitForBackgroundWorkerShutdown */
+  /** Waits until the worker is not running. The same conditions. */
   async waitForBackgroundWorkerShutdown(handle: BackgroundWorkerHandle): Promise<number> {
     return (await this.#wait('waitForBackgroundWorkerShutdown', handle, BGWH_POSTMASTER_DIED)) as number;
   }
 
-  /** Asks the postmaster to end a worker for good. Does not wait. @pg TerminateBackgroundWorker */
+  /** Asks the postmaster to end a worker for good. Does not wait. */
   async terminateBackgroundWorker(handle: BackgroundWorkerHandle): Promise<void> {
     await this.#builtIn('terminateBackgroundWorker', handle);
   }
 
-  /** The type of the worker that runs under this pid, or null. @pg GetBackgroundWorkerTypeByPid */
+  /** The type of the worker that runs under this pid, or null. */
   async getBackgroundWorkerTypeByPid(pid: number): Promise<string | null> {
     return (await this.#builtIn('getBackgroundWorkerTypeByPid', pid)) as string | null;
   }
@@ -225,7 +225,8 @@ export async function connect(dir: string): Promise<Session> {
   const path = resolve(dir);
   const noServer = (cause: unknown): ErrorData =>
     connectionError(`could not connect to the postmaster of "${path}"`, {
-      detail: (cause as Error).message,
+      // The socket was reached through a descriptor; its real path says more.
+      detail: (cause as Error).message.replace(/\/proc\/self\/fd\/\d+/, path),
       hint: `Is it running? "bgworker status -D ${path}" tells, and "bgworker start -D ${path}" starts it.`,
       cause,
     });

@@ -97,8 +97,11 @@ describe('deescapeQuotedString', () => {
 
 test('no text makes the parser throw or hang', () =>
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom(...'a1.=#\'"\\\n\r \t-ä\u2028x0e') }), (text) => {
-      const { items: found, errors } = parseConfigFile(text, 'f');
-      expect(found.length + errors.length).toBeLessThanOrEqual(text.split('\n').length + 1);
-    }),
+    fc.property(
+      fc.string({ unit: fc.constantFrom('a', '1', '.', '=', '#', "'", '"', '\\', '\n', '\r', ' ', '-', 'ä', '\u2028', 'x', '0') }),
+      (text) => {
+        const { items: found, errors } = parseConfigFile(text, 'f');
+        expect(found.length + errors.length).toBeLessThanOrEqual(text.split('\n').length + 1);
+      },
+    ),
   ));

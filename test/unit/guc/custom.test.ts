@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { levelName } from '../../../src/elog/error-data.js';
-import { setClientSink, setExitProcess } from '../../../src/elog/elog.js';
+import { PANIC, levelName } from '../../../src/elog/error-data.js';
+import { configureLog, setClientSink, setExitProcess } from '../../../src/elog/elog.js';
 import { setMyBackendType } from '../../../src/globals.js';
 import {
   defineCustomBoolVariable,
@@ -12,7 +12,7 @@ import {
   defineCustomStringVariable,
   markGUCPrefixReserved,
 } from '../../../src/guc/custom.js';
-import { getConfigOption, processConfigFile, setConfigOption } from '../../../src/guc/guc.js';
+import { getConfigOption, processConfigFileInternal, setConfigOption } from '../../../src/guc/guc.js';
 import { initializeGUCOptions } from '../../../src/guc/variables.js';
 import { tempDir } from '../../helpers/index.js';
 
@@ -20,6 +20,7 @@ const shortDesc = 'For a test.';
 let log: string[] = [];
 beforeEach(() => {
   initializeGUCOptions();
+  configureLog({ minMessages: PANIC }); // the sink has it all
   log = [];
   setClientSink((level, { message, detail }) => log.push(`${levelName(level)}:  ${message}${detail === undefined ? '' : ` (${detail})`}`));
 });
@@ -62,11 +63,11 @@ describe('defineCustom…Variable', () => {
     const path = join(tempDir(), 'bgworker.conf');
     writeFileSync(path, 'm.i = 3\nm.j = 3\n');
     setConfigOption('m.j', '9', 'command line');
-    processConfigFile(path, 'postmaster');
+    processConfigFileInternal(path, 'postmaster');
     defineCustomIntVariable('m.i', { shortDesc, bootValue: 1 });
     defineCustomIntVariable('m.j', { shortDesc, bootValue: 1 });
     writeFileSync(path, 'm.j = 4\n');
-    processConfigFile(path, 'sighup');
+    processConfigFileInternal(path, 'sighup');
     expect([getConfigOption('m.i'), getConfigOption('m.j')]).toStrictEqual([1, 9]);
     expect(log).toStrictEqual(['LOG:  parameter "m.i" removed from configuration file, reset to default']);
   });
@@ -75,7 +76,7 @@ describe('defineCustom…Variable', () => {
     writeFileSync(path, 'm.reload = 2\nm.restart = 2\n');
     defineCustomIntVariable('m.reload', { shortDesc, bootValue: 1 });
     defineCustomIntVariable('m.restart', { shortDesc, bootValue: 1, context: 'postmaster' });
-    processConfigFile(path, 'sighup');
+    processConfigFileInternal(path, 'sighup');
     expect([getConfigOption('m.reload'), getConfigOption('m.restart')]).toStrictEqual([2, 1]);
   });
   test('an internal one never changes', () => {
@@ -137,7 +138,7 @@ describe('markGUCPrefixReserved', () => {
     markGUCPrefixReserved('m');
     const path = join(tempDir(), 'bgworker.conf');
     writeFileSync(path, 'm.x = 1\nrestart_after_crash = off\n');
-    processConfigFile(path, 'sighup');
+    processConfigFileInternal(path, 'sighup');
     expect(getConfigOption('restart_after_crash')).toBe(false);
     expect(log[0]).toBe('LOG:  invalid configuration parameter name "m.x" ("m" is a reserved prefix.)');
   });

@@ -61,7 +61,7 @@ describe('postmasterIsRunning', () => {
     // A shell that has become a cat never reaps its child, which is let go only then.
     const parent = spawn('sh', ['-c', 'cat <&3 >&2 & echo $!; exec cat'], { stdio: ['pipe', 'pipe', 'ignore', 'pipe'] });
     let out = '';
-    parent.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    parent.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()));
     const pid = Number(await waitUntil(() => /^\d+\n/.exec(out)?.[0], { what: 'the pid of a child' }));
     await waitUntil(() => titleOf(Number(parent.pid)) === 'cat', { what: 'the shell to become a cat' });
     (parent.stdio[3] as Writable).end();
@@ -70,7 +70,7 @@ describe('postmasterIsRunning', () => {
     expect(postmasterIsRunning({ pid, processStart: '' })).toBe(false);
     expect(postmasterIsRunning({ pid, processStart: '1 x' })).toBe(false);
     const ended = new Promise((resolve) => parent.once('exit', resolve));
-    parent.stdin.end();
+    parent.stdin?.end();
     await ended;
   });
 });

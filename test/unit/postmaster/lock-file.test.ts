@@ -1,83 +1,15 @@
-// The lock on a data directory, with the kernel's own flock on real files. Who holds it besides us is another open file of this process, which is as
-// good to flock as another process; where it matters that the holder is a process, there is one.
-import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+// Taking the lock on a data directory, with the kernel's own flock on real files. Who holds it besides us is another open file of this process, which is
+// as good to flock as another process.
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { type ErrorData, levelName } from '../../../src/elog/error-data.js';
-import { setClientSink } from '../../../src/elog/elog.js';
-import { setMyProcPid } from '../../../src/globals.js';
+import { describe, expect, test } from 'vitest';
 import { native } from '../../../src/native.js';
-import { formatLockFile, processStart, readLockFile } from '../../../src/postmaster/lock-file-content.js';
-import {
-  type FileLocker,
-  closeLockFile,
-  createDataDirLockFile,
-  lockFileIsValid,
-  removeLockFile,
-  updateStatus,
-} from '../../../src/postmaster/lock-file.js';
-import { isAlive, openFds, tempDir, waitUntil } from '../../helpers/index.js';
+import { processStart, readLockFile } from '../../../src/postmaster/lock-file-content.js';
+import { openFds, tempDir } from '../../helpers/index.js';
+import { caught, content, deadProcess, facts, heldByOther, lock, log, ourselves, useLog } from './lock-file-kit.js';
 
-let log: string[] = [];
-beforeEach(() => {
-  log = [];
-  setClientSink((level, { message }) => log.push(`${levelName(level)}:  ${message}`));
-});
-afterEach(() => setClientSink(null));
-
-function caught(run: () => unknown): ErrorData {
-  try {
-    run();
-  } catch (err) {
-    return err as ErrorData;
-  }
-  throw new Error('nothing was thrown');
-}
-
-const facts = ({ code, message, severity, hint }: ErrorData) => ({ code, message, severity, hint });
-
-/** Takes the lock, until the test ends. */
-function lock(dir: string, locker: FileLocker = native): void {
-  createDataDirLockFile(dir, join(dir, '.s.bgworker'), locker);
-  onTestFinished(closeLockFile);
-}
-
-/** A lock file that somebody else holds the lock on. */
-function heldByOther(dir: string, content: string): void {
-  const path = join(dir, 'postmaster.pid');
-  writeFileSync(path, content);
-  const fd = openSync(path, 'r+');
-  onTestFinished(() => closeSync(fd));
-  expect(native.flock(fd)).toBe(0);
-}
-
-async function deadProcess(): Promise<{ pid: number; processStart: string }> {
-  const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
-  const pid = await waitUntil(() => child.pid, { what: 'a pid' });
-  const start = processStart(pid);
-  child.stdin.end();
-  await new Promise((resolve) => child.once('exit', resolve));
-  return { pid, processStart: start };
-}
-
-const content = (dir: string, process: { pid: number; processStart: string }): string =>
-  formatLockFile({ dataDir: dir, startTime: 1, socketPath: 's', status: 'ready', ...process });
-const ourselves = () => ({ pid: process.pid, processStart: processStart(process.pid) });
+useLog();
 
 describe('createDataDirLockFile', () => {
   test('writes the lines that everybody reads', () => {
@@ -229,127 +161,5 @@ describe('createDataDirLockFile', () => {
     caught(() => lock(dir));
     caught(() => lock(dir, { flock: () => -constants.errno.ENOLCK }));
     expect(openFds(process.pid).size).toBe(before);
-  });
-});
-
-describe('updateStatus, removeLockFile, closeLockFile', () => {
-  test('the status is written in place, and always as wide', () => {
-    const dir = tempDir();
-    lock(dir);
-    const path = join(dir, 'postmaster.pid');
-    const { size, ino } = statSync(path);
-    for (const status of ['ready', 'standby', 'stopping', 'ready'] as const) {
-      updateStatus(status);
-      expect(readFileSync(path, 'utf8').split('\n')[4]).toBe(status.padEnd(8));
-      expect(readLockFile(dir)?.status).toBe(status);
-    }
-    expect(statSync(path)).toMatchObject({ size, ino });
-  });
-  test('removing takes the file away and frees the lock', () => {
-    const dir = tempDir();
-    lock(dir);
-    removeLockFile();
-    removeLockFile();
-    expect(existsSync(join(dir, 'postmaster.pid'))).toBe(false);
-    updateStatus('ready');
-    lock(dir);
-  });
-  test('removing does nothing in a forked child', () => {
-    const dir = tempDir();
-    lock(dir);
-    onTestFinished(() => setMyProcPid(process.pid));
-    setMyProcPid(process.pid + 1);
-    removeLockFile();
-    expect(existsSync(join(dir, 'postmaster.pid'))).toBe(true);
-    expect(caught(() => lock(dir)).code).toBe('F0001');
-  });
-  test('removing leaves alone what is somebody else’s', () => {
-    const dir = tempDir();
-    lock(dir);
-    rmSync(join(dir, 'postmaster.pid'));
-    writeFileSync(join(dir, 'postmaster.pid'), '1\n');
-    removeLockFile();
-    expect(readFileSync(join(dir, 'postmaster.pid'), 'utf8')).toBe('1\n');
-  });
-  test('closing frees this share of the lock and leaves the file', () => {
-    const dir = tempDir();
-    lock(dir);
-    closeLockFile();
-    closeLockFile();
-    expect(existsSync(join(dir, 'postmaster.pid'))).toBe(true);
-    lock(dir);
-  });
-  test('the lock lasts as long as a child that shares it, and a stale file remains', async () => {
-    const dir = tempDir();
-    lock(dir);
-    const fd = openFds(process.pid);
-    const number = [...fd].find(([, path]) => path === join(dir, 'postmaster.pid'))?.[0];
-    // As a forked child would: the descriptor goes on, and it alone.
-    const child: ChildProcess = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore', Number(number)] });
-    const pid = await waitUntil(() => child.pid, { what: 'a pid' });
-    await waitUntil(() => openFds(pid).get(3) === join(dir, 'postmaster.pid') && readlinkSync(`/proc/${pid}/exe`).includes('cat'), { what: 'cat' });
-    writeFileSync(join(dir, 'postmaster.pid'), content(dir, await deadProcess()));
-    closeLockFile();
-    expect(caught(() => lock(dir)).message).toBe('pre-existing shared memory block is still in use');
-    child.stdin?.end();
-    await waitUntil(() => !isAlive(pid), { what: 'the child to end' });
-    lock(dir);
-  });
-});
-
-describe('lockFileIsValid', () => {
-  test('ours, and silent', () => {
-    lock(tempDir());
-    expect(lockFileIsValid()).toBe(true);
-    expect(log).toStrictEqual([]);
-  });
-  test('gone', () => {
-    const dir = tempDir();
-    lock(dir);
-    rmSync(join(dir, 'postmaster.pid'));
-    expect(lockFileIsValid()).toBe(false);
-    expect(log).toStrictEqual(['LOG:  could not open file "postmaster.pid": No such file or directory']);
-  });
-  test('the directory is gone', () => {
-    const dir = join(tempDir(), 'data');
-    mkdirSync(dir);
-    lock(dir);
-    renameSync(dir, `${dir}.away`);
-    writeFileSync(dir, '');
-    expect(lockFileIsValid()).toBe(false);
-    expect(log).toStrictEqual(['LOG:  could not open file "postmaster.pid": Not a directory']);
-  });
-  test('another pid in it', () => {
-    const dir = tempDir();
-    lock(dir);
-    writeFileSync(join(dir, 'postmaster.pid'), '77\n');
-    expect(lockFileIsValid()).toBe(false);
-    writeFileSync(join(dir, 'postmaster.pid'), '');
-    expect(lockFileIsValid()).toBe(false);
-    expect(log).toStrictEqual([
-      `LOG:  lock file "postmaster.pid" contains wrong PID: 77 instead of ${process.pid}`,
-      `LOG:  lock file "postmaster.pid" contains wrong PID: 0 instead of ${process.pid}`,
-    ]);
-  });
-  test('a copy of it', () => {
-    const dir = tempDir();
-    lock(dir);
-    const path = join(dir, 'postmaster.pid');
-    const text = readFileSync(path);
-    rmSync(path);
-    const kept = openSync(path, 'w'); // so that no inode is used again
-    onTestFinished(() => closeSync(kept));
-    writeFileSync(path, text);
-    expect(fstatSync(kept).size).toBe(text.length);
-    expect(lockFileIsValid()).toBe(false);
-    expect(log).toStrictEqual(['LOG:  lock file "postmaster.pid" has been replaced']);
-  });
-  test('what is not clearly wrong counts as right', () => {
-    const dir = tempDir();
-    lock(dir);
-    rmSync(join(dir, 'postmaster.pid'));
-    mkdirSync(join(dir, 'postmaster.pid'));
-    expect(lockFileIsValid()).toBe(true);
-    expect(log).toStrictEqual(['LOG:  could not read from file "postmaster.pid": Is a directory; continuing anyway']);
   });
 });

@@ -1,0 +1,52 @@
+// bgworker ps: the processes of a server and its workers, asked of the server over a session. The command line.
+// PostgreSQL: SELECT … FROM pg_stat_activity in psql.
+
+import type { ActivityEntry } from '../session/activity.js';
+import { type DataDirOption, dataDirOf, requireDataDir } from './data-dir-option.js';
+import { describeError } from './start.js';
+import { CommandFailure, EXIT_SUCCESS, type Surroundings } from './surroundings.js';
+import { type Column, formatTable } from './table.js';
+
+function restart(seconds: number | null): string | null {
+  if (seconds === null) return null;
+  return seconds < 0 ? 'never' : `${seconds} s`;
+}
+
+const startedAt = (milliseconds: number | null): string | null =>
+  milliseconds === null ? null : new Date(milliseconds).toISOString().replace('T', ' ').slice(0, 19);
+
+const COLUMNS: readonly Column<ActivityEntry>[] = [
+  { heading: 'pid', align: 'right', cell: ({ pid }) => pid },
+  { heading: 'kind', align: 'left', cell: ({ kind }) => kind },
+  { heading: 'name', align: 'left', cell: ({ name }) => name },
+  { heading: 'type', align: 'left', cell: ({ type }) => type },
+  { heading: 'state', align: 'left', cell: ({ state }) => state },
+  { heading: 'slot', align: 'right', cell: ({ slot }) => slot },
+  { heading: 'started (UTC)', align: 'left', cell: (entry) => startedAt(entry.startedAt) },
+  { heading: 'restart', align: 'right', cell: ({ restartTime }) => restart(restartTime) },
+];
+
+/** Without the session that asked: who looks for processes does not look for the looking. */
+async function activityOf(dir: string): Promise<ActivityEntry[]> {
+  const { connect } = await import('../session/client.js');
+  const session = await connect(dir);
+  try {
+    const entries = await session.activity();
+    return entries.filter(({ pid }) => pid !== session.backendPid);
+  } finally {
+    await session.close();
+  }
+}
+
+export async function ps(options: DataDirOption & { readonly json: boolean }, surroundings: Surroundings): Promise<number> {
+  const dir = dataDirOf(options, surroundings);
+  requireDataDir(dir);
+  let entries: ActivityEntry[];
+  try {
+    entries = await activityOf(dir);
+  } catch (err) {
+    throw new CommandFailure(describeError(err));
+  }
+  surroundings.out(options.json ? `${JSON.stringify(entries, null, 2)}\n` : formatTable(COLUMNS, entries));
+  return EXIT_SUCCESS;
+}

@@ -1,0 +1,30 @@
+// bgworker status: whether a server runs on a data directory, by its lock file and its process alone. The command line.
+// PostgreSQL: do_status in src/bin/pg_ctl/pg_ctl.c, REL_15_STABLE.
+//
+// DIFFERS FROM POSTGRES: the second line says what state the server is in; pg_ctl's shows its arguments, in which ours keeps no secrets, nor anything else.
+
+import { type LockFileContent, postmasterIsRunning } from '../postmaster/lock-file-content.js';
+import { type DataDirOption, dataDirOf, lockFileOf, requireDataDir } from './data-dir-option.js';
+import { EXIT_NO_DATA_DIR, EXIT_NOT_RUNNING, EXIT_SUCCESS, type Surroundings } from './surroundings.js';
+
+const isoTime = (seconds: number): string => new Date(seconds * 1000).toISOString();
+
+function asJson(dir: string, content: LockFileContent | null): string {
+  if (content === null) return JSON.stringify({ running: false, dataDir: dir });
+  const { pid, status, startTime, socketPath } = content;
+  return JSON.stringify({ running: true, dataDir: dir, pid, status, startedAt: isoTime(startTime), socketPath });
+}
+
+function asText({ pid, status, startTime }: LockFileContent): string {
+  return `bgworker: server is running (PID: ${pid})\nstatus: ${status}, started at ${isoTime(startTime).replace('T', ' ').replace('.000Z', ' UTC')}\n`;
+}
+
+export function status(options: DataDirOption & { readonly json: boolean }, surroundings: Surroundings): number {
+  const dir = dataDirOf(options, surroundings);
+  requireDataDir(dir, EXIT_NO_DATA_DIR);
+  const content = lockFileOf(dir, EXIT_NO_DATA_DIR);
+  const running = content !== null && postmasterIsRunning(content) ? content : null;
+  if (options.json) surroundings.out(`${asJson(dir, running)}\n`);
+  else surroundings.out(running === null ? 'bgworker: no server running\n' : asText(running));
+  return running === null ? EXIT_NOT_RUNNING : EXIT_SUCCESS;
+}

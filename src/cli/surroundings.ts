@@ -1,0 +1,51 @@
+// What a command has around it: where it writes, its environment, what it starts. One object, so that a test can have its own. The command line.
+
+import { fileURLToPath } from 'node:url';
+
+export interface Surroundings {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  readonly env: NodeJS.ProcessEnv;
+  /** Somebody is watching: show that time goes by. */
+  readonly isTerminal: boolean;
+  /** The module that is the postmaster. */
+  readonly postmaster: string;
+  readonly cwd: string;
+}
+
+export function processSurroundings(): Surroundings {
+  return {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    env: process.env,
+    isTerminal: process.stdout.isTTY,
+    postmaster: fileURLToPath(new URL('../postmaster/main.js', import.meta.url)),
+    cwd: process.cwd(),
+  };
+}
+
+export const PROGRAM = 'bgworker';
+
+/** What pg_ctl returns. */
+export const EXIT_SUCCESS = 0;
+export const EXIT_FAILURE = 1;
+/** `status`: no server is running. */
+export const EXIT_NOT_RUNNING = 3;
+/** `status`: the data directory cannot be one. */
+export const EXIT_NO_DATA_DIR = 4;
+
+/** Ends a command: its text goes to standard error after the program's name. */
+export class CommandFailure extends Error {
+  readonly exitStatus: number;
+
+  constructor(message: string, exitStatus: number = EXIT_FAILURE) {
+    super(message);
+    this.exitStatus = exitStatus;
+  }
+
+  override get name(): string {
+    return 'CommandFailure';
+  }
+}
+
+export const TRY_HELP: string = `Try "${PROGRAM} --help" for more information.`;
