@@ -104,11 +104,14 @@ export function noteProcDie(): void {
   procDiePending = true;
 }
 
-/** Runs the handlers of what was recorded, lowest signal first. A safe point. */
+/**
+ * Runs the handlers of what was recorded. A safe point. The highest signal comes first: the kernel delivers pending signals from the lowest up, and
+ * each delivery interrupts the handler of the one before, so that this is the order in which C's handlers run.
+ */
 export function processSignals(): void {
-  let recorded = native.takeRecorded();
-  for (let signo = 1; recorded !== 0; signo++, recorded >>>= 1) {
-    if ((recorded & 1) === 1) handlers.get(signo)?.(signo);
+  const recorded = native.takeRecorded();
+  for (let signo = 31; signo > 0; signo--) {
+    if ((recorded & (1 << (signo - 1))) !== 0) handlers.get(signo)?.(signo);
   }
 }
 

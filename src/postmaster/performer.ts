@@ -33,7 +33,8 @@ import {
 } from '../bgworker/slots.js';
 import { BGWORKER_CLASS_PARALLEL } from '../constants.js';
 import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION } from '../elog/errcodes.js';
-import { ereport } from '../elog/elog.js';
+import { ErrorData, FATAL } from '../elog/error-data.js';
+import { emitErrorReport, ereport } from '../elog/elog.js';
 import { myProcPid } from '../globals.js';
 import { assignChildSlot, releaseChildSlot } from '../ipc/proc.js';
 import {
@@ -139,7 +140,9 @@ export class Performer {
     return client.fd;
   }
 
+  // PostgreSQL forks a child that reports the refusal, to the log as well; one message needs no process here.
   #refuse(fd: number, error: { code: string; message: string; detail?: string }): void {
+    emitErrorReport(new ErrorData({ ...error, severity: 'FATAL' }), FATAL);
     native.sendOnce(fd, encodeFrame({ type: 'fatal', error: { ...error, severity: 'FATAL' } }));
     this.#closeClient(fd);
   }

@@ -82,7 +82,7 @@ export class ServerLoop {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       const { state, actions } = step(this.#state, { ...next, now: now() });
       this.#state = state;
-      for (const action of actions) {
+      for (const action of inOrder(actions)) {
         const child = this.#perform(action);
         if (child !== null) return child;
       }
@@ -99,4 +99,14 @@ export class ServerLoop {
     this.#queue.unshift(answer);
     return null;
   }
+}
+
+/**
+ * Slots and signals first, then the log, then what stands last of all (a fork, an exit, a fresh start): nobody waits for a line to be written, and two
+ * signals that PostgreSQL sends within a microsecond are not a write apart. Within each kind the order is the machine's.
+ */
+function inOrder(actions: readonly Action[]): Action[] {
+  const isLog = ({ type }: Action): boolean => type === 'log';
+  const isLast = ({ type }: Action): boolean => type === 'fork' || type === 'exit' || type === 'reinitialise';
+  return [...actions.filter((action) => !isLog(action) && !isLast(action)), ...actions.filter(isLog), ...actions.filter(isLast)];
 }

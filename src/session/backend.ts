@@ -26,7 +26,7 @@ import { myProcPid, postmasterPid } from '../globals.js';
 import { procExit } from '../ipc/exit.js';
 import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
 import { initProcess } from '../ipc/proc.js';
-import { procsignalSigusr1Handler, statementCancelHandler } from '../ipc/interrupt.js';
+import { procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, pqsignal } from '../ipc/signals.js';
 import { setPsDisplay } from '../ipc/ps-status.js';
 
@@ -133,8 +133,10 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   });
   pqsignal('SIGINT', statementCancelHandler);
   pqsignal('SIGUSR1', procsignalSigusr1Handler);
+  pqsignal('SIGHUP', signalHandlerForConfigReload);
   pqsignal('SIGCHLD', SIG_DFL);
-  for (const signal of ['SIGHUP', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGPWR'] as const) pqsignal(signal, SIG_IGN);
+  for (const signal of ['SIGALRM', 'SIGPWR'] as const) pqsignal(signal, () => undefined);
+  for (const signal of ['SIGUSR2', 'SIGPIPE', 'SIGTTIN', 'SIGTTOU', 'SIGXFSZ'] as const) pqsignal(signal, SIG_IGN);
   const fail = (err: unknown): never => {
     emitErrorReport(err, FATAL);
     return procExit(1);
@@ -144,6 +146,7 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   void waitLatch(myLatch, WL_POSTMASTER_DEATH).then(() => {
     ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: 'terminating connection due to unexpected postmaster exit' });
   });
-  new Backend(client.fd).serve();
+  // Before the application hears that the backend is ready: who signals it then finds it ready indeed.
   backgroundWorkerUnblockSignals();
+  new Backend(client.fd).serve();
 }
