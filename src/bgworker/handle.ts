@@ -9,7 +9,8 @@ import { PMSIGNAL_BACKGROUND_WORKER_CHANGE, sendPostmasterSignal } from '../ipc/
 import { checkForInterrupts } from '../ipc/signals.js';
 
 /**
- * Names one registration of one worker. Opaque; stays truthful for the life of the postmaster, also when the slot has another worker since.
+ * Names one registration of one worker. Opaque; stays truthful until the postmaster begins anew after a crash, also when the slot has another worker since. (Every
+ * backend that holds one dies in the crash; an application should drop its own when its session ends.)
  * @pg BackgroundWorkerHandle
  */
 export interface BackgroundWorkerHandle {

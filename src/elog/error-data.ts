@@ -64,6 +64,10 @@ export class ErrorData extends Error {
   readonly detail?: string;
   readonly hint?: string;
   readonly context?: string;
+  /** Where in `internalquery` the error is, in characters from 1. */
+  internalpos?: number;
+  /** The statement that the error is in. */
+  internalquery?: string;
 
   constructor(fields: ErrorFields) {
     super(fields.message, fields.cause === undefined ? undefined : { cause: fields.cause });
@@ -72,6 +76,8 @@ export class ErrorData extends Error {
     if (fields.detail !== undefined) this.detail = fields.detail;
     if (fields.hint !== undefined) this.hint = fields.hint;
     if (fields.context !== undefined) this.context = fields.context;
+    if (fields.internalpos !== undefined) this.internalpos = fields.internalpos;
+    if (fields.internalquery !== undefined) this.internalquery = fields.internalquery;
   }
 
   override get name(): string {
@@ -83,8 +89,8 @@ export class ErrorData extends Error {
 export function errorFields(err: unknown): ErrorFields {
   if (err instanceof ErrorData) {
     // Named one by one: an Error's message is not enumerable, so whoever spreads the result must find it here.
-    const { message, code, severity, detail, hint, context, cause } = err;
-    return { message, code, severity, detail, hint, context, cause };
+    const { message, code, severity, detail, hint, context, internalpos, internalquery, cause } = err;
+    return { message, code, severity, detail, hint, context, internalpos, internalquery, cause };
   }
   if (!(err instanceof Error)) return { message: String(err), code: ERRCODE_INTERNAL_ERROR };
   const extra = err as Error & { code?: unknown; detail?: unknown; hint?: unknown };

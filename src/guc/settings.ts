@@ -73,7 +73,6 @@ export interface Settings {
   log_min_messages: string;
   log_line_prefix: string;
   cluster_name: string;
-  update_process_title: boolean;
   database: string;
   pg_bindir: string;
   allow_root: boolean;
@@ -159,13 +158,6 @@ export const SETTINGS: readonly SettingDefinition[] = [
     bootValue: 'bgworker',
     isName: true,
     shortDesc: 'Sets the name of the cluster, which is included in the process title.',
-  },
-  {
-    name: 'update_process_title',
-    type: 'bool',
-    context: 'sighup',
-    bootValue: true,
-    shortDesc: 'Updates the process title to show what a process is doing.',
   },
   {
     name: 'database',

@@ -88,6 +88,7 @@ function run(list: Entry[], code: number): number {
 /** All callbacks in order, and out of shared memory. Again is harmless. Returns the status, which a failing callback changes. */
 export function procExitPrepare(code: number): number {
   setProcExitInprogress();
+  native.holdInterrupts(); // for good: a SIGTERM now would cut the exit short and change its status (C-29)
   let status = run(beforeShmemExitList, code);
   status = run(onShmemExitList, status);
   native.procDetach();

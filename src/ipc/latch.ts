@@ -138,6 +138,7 @@ export function waitLatch(latch: Latch, wakeEvents: number, timeoutMs: number = 
     };
     // Announce first, look second: a setter that misses the announcement is seen by the look. Pairs with the second fence in BgwSetLatch.
     if ((wakeEvents & WL_LATCH_SET) !== 0 && native.latchPrepareSleep(latch.offset) === 1) {
+      processSignals(); // every wait is a safe point, also one that need not wait
       resolve(WL_LATCH_SET);
       return;
     }

@@ -24,6 +24,10 @@ export function prepareIdentity(): void {
   Math.random = () => random();
   const { randomUUID, randomBytes } = crypto;
   crypto.randomUUID = (options?: object) => randomUUID({ ...options, disableEntropyCache: true });
+  // Node 24 and later; its random part comes from the same cache.
+  const later = crypto as typeof crypto & { randomUUIDv7?: (options?: object) => string };
+  const { randomUUIDv7 } = later;
+  if (randomUUIDv7 !== undefined) later.randomUUIDv7 = (options) => randomUUIDv7({ ...options, disableEntropyCache: true });
   crypto.webcrypto.randomUUID = () => randomUUID({ disableEntropyCache: true });
   crypto.randomInt = freshRandomInt(crypto.randomInt, randomBytes) as typeof crypto.randomInt;
   syncBuiltinESMExports();

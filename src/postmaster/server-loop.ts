@@ -104,6 +104,8 @@ export class ServerLoop {
 /**
  * Slots and signals first, then the log, then what stands last of all (a fork, an exit, a fresh start): nobody waits for a line to be written, and two
  * signals that PostgreSQL sends within a microsecond are not a write apart. Within each kind the order is the machine's.
+ *
+ * DIFFERS FROM POSTGRES: a line may stand in the log a moment after what it tells of.
  */
 function inOrder(actions: readonly Action[]): Action[] {
   const isLog = ({ type }: Action): boolean => type === 'log';

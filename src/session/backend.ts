@@ -20,7 +20,7 @@ import {
 import { loadExternalFunction } from '../bgworker/library.js';
 import { registerDynamicBackgroundWorker } from '../bgworker/register.js';
 import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_PROTOCOL_VIOLATION, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
-import { ERROR, ErrorData, FATAL, NOTICE, levelName } from '../elog/error-data.js';
+import { ERROR, ErrorData, FATAL, INFO, levelName } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setClientSink } from '../elog/elog.js';
 import { myProcPid, postmasterPid } from '../globals.js';
 import { procExit } from '../ipc/exit.js';
@@ -76,7 +76,7 @@ class Backend {
     setClientSink((level, fields) => {
       if (level >= FATAL) this.#sendNow({ type: 'fatal', error: { ...plain(fields), severity: level > FATAL ? 'PANIC' : 'FATAL' } });
       // An ERROR reaches the client as the answer to its call.
-      else if (level >= NOTICE && level < ERROR) this.#send({ type: 'notice', level: levelName(level), error: plain(fields) });
+      else if (level >= INFO && level < ERROR) this.#send({ type: 'notice', level: levelName(level), error: plain(fields) });
     });
     this.#socket.on('data', (chunk) => this.#receive(chunk));
     // The application is gone: so are we, whatever is under way. An unclean end (ECONNRESET) is no different.

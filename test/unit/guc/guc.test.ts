@@ -45,7 +45,6 @@ describe('the table', () => {
       log_min_messages: 'warning',
       log_line_prefix: '%m [%p] ',
       cluster_name: 'bgworker',
-      update_process_title: true,
       database: 'owned',
       pg_bindir: '',
       allow_root: false,
