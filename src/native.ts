@@ -42,6 +42,7 @@ export interface Native {
   resumeInterrupts(): void;
 
   setLatch(latch: number): number;
+  /** 1 when it was set. */
   resetLatch(latch: number): number;
   /** 0, or the pid of the owner that stands in the way. */
   ownLatch(latch: number): number;

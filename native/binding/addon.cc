@@ -9,7 +9,8 @@ Mapping mapping;
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   static bool loaded = false;
   if (loaded) {
-    Napi::Error::New(env, "the bgworker addon can be loaded once in a process, in its main thread").ThrowAsJavaScriptException();
+    Napi::Error::New(env, "the bgworker addon can be loaded once in a process, in its main thread")
+        .ThrowAsJavaScriptException();
     return exports;
   }
   loaded = true;

@@ -18,18 +18,22 @@ namespace bgw {
 struct Mapping {
   std::byte* address = nullptr;
   std::size_t size = 0;
+  int fd = -1;
 };
 extern Mapping mapping;
 
 inline int32_t Int(const Napi::CallbackInfo& info, std::size_t at) { return info[at].As<Napi::Number>().Int32Value(); }
 inline int64_t Long(const Napi::CallbackInfo& info, std::size_t at) { return info[at].As<Napi::Number>().Int64Value(); }
-inline std::string Text(const Napi::CallbackInfo& info, std::size_t at) { return info[at].As<Napi::String>().Utf8Value(); }
+inline std::string Text(const Napi::CallbackInfo& info, std::size_t at) {
+  return info[at].As<Napi::String>().Utf8Value();
+}
 inline Napi::Value Number(const Napi::CallbackInfo& info, double value) { return Napi::Number::New(info.Env(), value); }
 
 // An offset into the mapping as a pointer; null outside of it.
 template <typename T>
 T* At(int64_t offset) {
-  if (mapping.address == nullptr || offset < 0 || static_cast<std::size_t>(offset) + sizeof(T) > mapping.size) return nullptr;
+  if (mapping.address == nullptr || offset < 0 || static_cast<std::size_t>(offset) + sizeof(T) > mapping.size)
+    return nullptr;
   return reinterpret_cast<T*>(mapping.address + offset);
 }
 

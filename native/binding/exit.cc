@@ -42,27 +42,25 @@ static Napi::Value TakeExits(const Napi::CallbackInfo& info) {
   auto isolate = Symbol<GetCurrentIsolate>("_ZN2v87Isolate10GetCurrentEv");
   auto context = Symbol<GetCurrentContext>("_ZN2v87Isolate17GetCurrentContextEv");
   auto environment = Symbol<GetCurrentEnvironment>("_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE");
-  auto set_handler = Symbol<SetProcessExitHandler>("_ZN4node21SetProcessExitHandlerEPNS_11EnvironmentEOSt8functionIFvS1_iEE");
+  auto set_handler =
+      Symbol<SetProcessExitHandler>("_ZN4node21SetProcessExitHandlerEPNS_11EnvironmentEOSt8functionIFvS1_iEE");
   if (isolate == nullptr || context == nullptr || environment == nullptr || set_handler == nullptr) {
     return Napi::Boolean::New(info.Env(), false);
   }
   if (!info[0].As<Napi::Boolean>().Value()) return Napi::Boolean::New(info.Env(), true);
   // By the time Node calls it, the 'exit' event has run, and with it our exit callbacks.
   set_handler(environment(context(isolate())), [](node::Environment*, int code) { BgwExitNow(code); });
-  // Runs before the hooks of whatever was loaded later, and never comes back.
-  napi_add_env_cleanup_hook(info.Env(), [](void*) { BgwExitNow(1); }, nullptr);
+  // The hook that was added last runs first: ours, before those of everything that the postmaster loaded. It never comes back.
+  napi_add_env_cleanup_hook(
+      info.Env(), [](void*) { BgwExitNow(1); }, nullptr);
   return Napi::Boolean::New(info.Env(), true);
 }
 
 // Leaves shared memory and the process, running nothing else.
-static Napi::Value ExitNow(const Napi::CallbackInfo& info) {
-  BgwExitNow(Int(info, 0));
-}
+static Napi::Value ExitNow(const Napi::CallbackInfo& info) { BgwExitNow(Int(info, 0)); }
 
 // _exit(2): leaves without detaching, which the postmaster takes for a crash.
-static Napi::Value ExitDirty(const Napi::CallbackInfo& info) {
-  _exit(Int(info, 0));
-}
+static Napi::Value ExitDirty(const Napi::CallbackInfo& info) { _exit(Int(info, 0)); }
 
 void InitExit(Napi::Object exports) {
   BgwSetExitHook(BgwProcDetach);

@@ -17,11 +17,11 @@ static Napi::Value SetLatch(const Napi::CallbackInfo& info) {
   BgwSetLatch(latch);
   return Number(info, 0);
 }
+// Result: 1 when it was set, else 0.
 static Napi::Value ResetLatch(const Napi::CallbackInfo& info) {
   BgwLatch* latch = LatchAt(Long(info, 0));
   if (latch == nullptr) return Number(info, -EINVAL);
-  BgwResetLatch(latch);
-  return Number(info, 0);
+  return Number(info, BgwResetLatch(latch) ? 1 : 0);
 }
 // Result: 0, or the pid of the owner that stands in the way.
 static Napi::Value OwnLatch(const Napi::CallbackInfo& info) {

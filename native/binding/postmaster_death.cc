@@ -7,7 +7,9 @@ extern "C" {
 namespace bgw {
 
 static Napi::Value DeathPipeCreate(const Napi::CallbackInfo& info) { return Number(info, BgwDeathPipeCreate()); }
-static Napi::Value DeathPipeChild(const Napi::CallbackInfo& info) { return Number(info, BgwDeathPipeChild(Int(info, 0), Int(info, 1))); }
+static Napi::Value DeathPipeChild(const Napi::CallbackInfo& info) {
+  return Number(info, BgwDeathPipeChild(Int(info, 0), Int(info, 1)));
+}
 static Napi::Value PostmasterIsAlive(const Napi::CallbackInfo& info) { return Number(info, BgwPostmasterIsAlive()); }
 
 void InitPostmasterDeath(Napi::Object exports) {

@@ -37,19 +37,24 @@ static Napi::Value WaitSetInit(const Napi::CallbackInfo& info) {
   if (fd < 0) return Number(info, fd);
   uv_loop_s* loop = nullptr;
   napi_get_uv_event_loop(info.Env(), &loop);
-  watcher = new Watcher{{}, info.Env(), Napi::Persistent(info[0].As<Napi::Function>()),
+  watcher = new Watcher{{},
+                        info.Env(),
+                        Napi::Persistent(info[0].As<Napi::Function>()),
                         std::make_unique<Napi::AsyncContext>(info.Env(), "bgworker.WaitSet")};
   watcher->poll.data = watcher;
   int result = uv_poll_init(loop, &watcher->poll, fd);
   if (result == 0) result = uv_poll_start(&watcher->poll, UV_READABLE, OnReadable);
-  uv_unref(reinterpret_cast<uv_handle_t*>(&watcher->poll));
+  if (result == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&watcher->poll));
   return Number(info, result);
 }
 
-// While somebody waits asynchronously the set keeps the event loop alive.
+// While somebody waits asynchronously the set keeps the event loop alive, and blocking waits leave the loop its part.
 static Napi::Value WaitSetRef(const Napi::CallbackInfo& info) {
+  if (watcher == nullptr) return info.Env().Undefined();
   uv_handle_t* handle = reinterpret_cast<uv_handle_t*>(&watcher->poll);
-  if (info[0].As<Napi::Boolean>()) {
+  bool waits = info[0].As<Napi::Boolean>();
+  BgwWaitSetShare(waits);
+  if (waits) {
     uv_ref(handle);
   } else {
     uv_unref(handle);
@@ -57,7 +62,9 @@ static Napi::Value WaitSetRef(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-static Napi::Value PostmasterDeathSeen(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), BgwPostmasterDeathSeen()); }
+static Napi::Value PostmasterDeathSeen(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), BgwPostmasterDeathSeen());
+}
 
 // Arguments: latch, events, timeout in milliseconds.
 static Napi::Value WaitLatch(const Napi::CallbackInfo& info) {

@@ -90,13 +90,16 @@ static bool IsRestingSyscall(long number) {
   }
 }
 
+// Some sandboxes have no `syscall` file in /proc: a missing file says "gone" only where the thread's directory is missing, too.
+static int Missing(int task_dir, const char *tid) { return faccessat(task_dir, tid, F_OK, 0) < 0 ? 1 : -ENOSYS; }
+
 // 1: asleep where no lock is held, or gone; 0: busy; -errno: could not be seen.
 static int ThreadRests(int task_dir, const char *tid) {
   char path[sizeof(((struct dirent64 *)0)->d_name) + 16];
   char text[32];
   snprintf(path, sizeof(path), "%s/syscall", tid);
   int fd = openat(task_dir, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT ? 1 : bgw_errno();
+  if (fd < 0) return errno == ENOENT ? Missing(task_dir, tid) : bgw_errno();
   ssize_t n = read(fd, text, sizeof(text) - 1);
   int result = n < 0 ? bgw_errno() : 0;
   close(fd);
@@ -157,7 +160,7 @@ pid_t BgwFork(BgwForkChildHook hook, void *arg) {
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &before);  // F3
 
-  int result = BgwUndoDontFork();  // F1
+  int result = BgwUndoDontFork();                         // F1
   if (result == 0) result = WaitUntilOtherThreadsRest();  // F2
   if (result == 0) {
     pid_t pid = fork();

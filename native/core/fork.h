@@ -13,7 +13,7 @@ extern "C" {
 typedef void (*BgwForkChildHook)(void *arg);
 
 // Forks. Returns 0 in the child (every signal still blocked), the child's pid in the parent (mask as before), or -errno:
-// -EBUSY when another thread of this process did not come to rest within a second.
+// -EBUSY when another thread of this process did not come to rest within a second; -ENOSYS where /proc does not tell what threads do.
 BGW_MUST_CHECK pid_t BgwFork(BgwForkChildHook hook, void *arg);
 
 // The two remedies that BgwFork applies, for tests and measurements.

@@ -8,6 +8,7 @@
 //
 // Without the fences both reads may miss both writes: O sleeps and S sends nothing. With them at least one of the two sees the other.
 // A signal that arrives between O's look and its sleep is not lost: SIGURG is blocked and stays readable in the wait set's signalfd.
+// test/unit/model/latch-model.test.ts goes through every interleaving, with and without the fences.
 #include "latch.h"
 
 #include <signal.h>
@@ -21,13 +22,18 @@ void BgwSetLatch(BgwLatch *latch) {
   atomic_thread_fence(memory_order_seq_cst);  // Pairs with the fence in BgwLatchPrepareSleep.
   if (!atomic_load_explicit(&latch->maybe_sleeping, memory_order_relaxed)) return;
   pid_t owner = atomic_load_explicit(&latch->owner_pid, memory_order_relaxed);
-  if (owner != 0) (void)kill(owner, SIGURG);  // ESRCH: the owner has just left, and nobody waits.
+  if (owner == 0) return;
+  int saved_errno = errno;    // We may be in a signal handler.
+  (void)kill(owner, SIGURG);  // ESRCH: the owner has just left, and nobody waits.
+  errno = saved_errno;
 }
 
-void BgwResetLatch(BgwLatch *latch) {
-  atomic_store_explicit(&latch->is_set, 0, memory_order_relaxed);
+bool BgwResetLatch(BgwLatch *latch) {
+  // An exchange: a set between a look and a store would be taken away from the process's other waits unseen.
+  bool was_set = atomic_exchange_explicit(&latch->is_set, 0, memory_order_relaxed) != 0;
   // The owner's next look at its work must not be done before the reset. Pairs with the first fence in BgwSetLatch.
   atomic_thread_fence(memory_order_seq_cst);
+  return was_set;
 }
 
 int BgwOwnLatch(BgwLatch *latch, pid_t *owner) {
@@ -45,10 +51,18 @@ void BgwDisownLatch(BgwLatch *latch) {
 }
 
 bool BgwLatchPrepareSleep(BgwLatch *latch) {
+  // Only the owner writes this word, so a plain look at what it holds is enough.
+  int32_t before = atomic_load_explicit(&latch->maybe_sleeping, memory_order_relaxed);
   atomic_store_explicit(&latch->maybe_sleeping, 1, memory_order_relaxed);
   atomic_thread_fence(memory_order_seq_cst);  // Pairs with the second fence in BgwSetLatch.
   if (!atomic_load_explicit(&latch->is_set, memory_order_relaxed)) return false;
-  BgwLatchWake(latch);
+  // Back to what it was, not to 0. An asynchronous wait W of this process may have announced itself earlier, and go on:
+  //
+  //     W: maybe_sleeping = 1, sleeps in the event loop
+  //                                            S: is_set = 1
+  //     O: a second wait finds is_set = 1, and would put maybe_sleeping = 0
+  //                                            S: maybe_sleeping? 0 -> no signal, and W is never woken
+  atomic_store_explicit(&latch->maybe_sleeping, before, memory_order_relaxed);
   return true;
 }
 

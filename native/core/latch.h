@@ -23,11 +23,12 @@ typedef struct BgwLatch {
 
 // Any process, any signal handler. Costs no system call when the latch is set already or its owner is awake.
 void BgwSetLatch(BgwLatch *latch);
-// Owner only.
-void BgwResetLatch(BgwLatch *latch);
+// Owner only. Says whether it was set: the process may have other waits on the latch, which must hear of what this takes away.
+bool BgwResetLatch(BgwLatch *latch);
 // -EBUSY when somebody owns it; then *owner is who.
 BGW_MUST_CHECK int BgwOwnLatch(BgwLatch *latch, pid_t *owner);
 void BgwDisownLatch(BgwLatch *latch);
-// Owner only: announces sleep, and says whether the latch is set after all (then the announcement is withdrawn).
+// Owner only: announces sleep, and says whether the latch is set after all (then maybe_sleeping is again what it was).
 bool BgwLatchPrepareSleep(BgwLatch *latch);
+// Owner only: nobody in this process waits for the latch any more.
 void BgwLatchWake(BgwLatch *latch);

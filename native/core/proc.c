@@ -13,8 +13,9 @@ static BgwAtomicInt *my_flag;
 static BgwLatch *my_latch;
 
 int BgwProcAttach(BgwAtomicInt *flag, BgwLatch *latch, pid_t *owner) {
-  atomic_store(flag, kBgwChildActive);
+  // First ours, then ACTIVE: a way out in between puts back ASSIGNED, where the other order would leave ACTIVE behind, a crash.
   my_flag = flag;
+  atomic_store(flag, kBgwChildActive);
   if (latch == NULL) return 0;
   int result = BgwOwnLatch(latch, owner);
   if (result == 0) my_latch = latch;

@@ -2,12 +2,12 @@
 #include "process.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,12 +19,21 @@ pid_t BgwWaitPid(pid_t pid, int *status) {
   return result < 0 ? bgw_errno() : result;
 }
 
-int BgwKill(pid_t pid, int signo) { return kill(pid, signo) < 0 ? bgw_errno() : 0; }
+int BgwKill(pid_t pid, int signo) {
+  if (pid == 0 || pid == -1) return -EINVAL;
+  return kill(pid, signo) < 0 ? bgw_errno() : 0;
+}
 int BgwSetSid(void) { return setsid() < 0 ? bgw_errno() : 0; }
 int BgwSetName(const char *name) { return prctl(PR_SET_NAME, name) < 0 ? bgw_errno() : 0; }
 pid_t BgwGetPid(void) { return getpid(); }
 pid_t BgwGetPpid(void) { return getppid(); }
-int BgwRandom32(unsigned *value) { return getrandom(value, sizeof(*value), 0) < 0 ? bgw_errno() : 0; }
+int BgwRandom32(unsigned *value) {
+  ssize_t n;
+  do {
+    n = getrandom(value, sizeof(*value), 0);  // EINTR: only while the kernel has no entropy yet
+  } while (n < 0 && errno == EINTR);
+  return n < 0 ? bgw_errno() : 0;
+}
 int BgwFlock(int fd) { return flock(fd, LOCK_EX | LOCK_NB) < 0 ? bgw_errno() : 0; }
 
 int BgwExec(const char *file, char *const argv[], char *const envp[]) {
@@ -58,9 +67,10 @@ static int BecomeProgram(const BgwSpawnOptions *options, pid_t parent) {
     if (dup2(moved[i], i) < 0) return bgw_errno();
   }
   if (options->change_user) {
-    if (setgroups(0, NULL) < 0) return bgw_errno();
-    if (setresgid(options->gid, options->gid, options->gid) < 0) return bgw_errno();
-    if (setresuid(options->uid, options->uid, options->uid) < 0) return bgw_errno();
+    // The bare system calls: the C library's functions take a lock, to change all threads of the process that we are a copy of.
+    if (syscall(SYS_setgroups, 0, NULL) < 0) return bgw_errno();
+    if (syscall(SYS_setresgid, options->gid, options->gid, options->gid) < 0) return bgw_errno();
+    if (syscall(SYS_setresuid, options->uid, options->uid, options->uid) < 0) return bgw_errno();
   }
   if (options->cwd != NULL && chdir(options->cwd) < 0) return bgw_errno();
   // After the change of user, which clears it.
@@ -78,6 +88,17 @@ static int BecomeProgram(const BgwSpawnOptions *options, pid_t parent) {
 pid_t BgwSpawn(const BgwSpawnOptions *options) {
   int report[2];
   if (pipe2(report, O_CLOEXEC) < 0) return bgw_errno();
+  // Out of the way of what becomes 0 to 2, where one of these was closed.
+  if (report[1] <= 2) {
+    int moved = fcntl(report[1], F_DUPFD_CLOEXEC, 3);
+    int result = moved < 0 ? bgw_errno() : 0;
+    close(report[1]);
+    if (result < 0) {
+      close(report[0]);
+      return result;
+    }
+    report[1] = moved;
+  }
   pid_t parent = getpid();
   sigset_t all, before;
   sigfillset(&all);

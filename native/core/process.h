@@ -8,6 +8,7 @@
 // Never "any child": libuv and the database client may have children of their own in the same process.
 // Result: pid and *status when it is gone, 0 while it lives, -errno.
 BGW_MUST_CHECK pid_t BgwWaitPid(pid_t pid, int *status);
+// -EINVAL for 0 and -1: our own group and everybody are never meant; a pid that was lost is.
 BGW_MUST_CHECK int BgwKill(pid_t pid, int signo);
 // First in each child: own session and process group.
 BGW_MUST_CHECK int BgwSetSid(void);
@@ -32,7 +33,7 @@ typedef struct BgwSpawnOptions {
   uid_t uid;        // with gid and no supplementary groups, where change_user is set
   gid_t gid;
   int change_user;
-  int stdio[3];           // descriptors for 0, 1, 2
+  int stdio[3];            // descriptors for 0, 1, 2
   int parent_death_signo;  // 0: none
 } BgwSpawnOptions;
 

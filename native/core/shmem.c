@@ -6,9 +6,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+// Linux 6.3 and later want to be told that nothing in the file will be executed, and refuse a file of which this is not said where the
+// administrator has set vm.memfd_noexec = 2. Earlier kernels do not know the flag.
+static int MakeFile(void) {
+  int fd = memfd_create("bgworker", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  if (fd < 0 && errno == EINVAL) fd = memfd_create("bgworker", MFD_CLOEXEC);
+  return fd < 0 ? bgw_errno() : fd;
+}
+
 int BgwShmemCreate(size_t size, void **address) {
-  int fd = memfd_create("bgworker", MFD_CLOEXEC);
-  if (fd < 0) return bgw_errno();
+  int fd = MakeFile();
+  if (fd < 0) return fd;
   int result = ftruncate(fd, (off_t)size) < 0 ? bgw_errno() : fd;
   if (result >= 0) {
     *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -23,6 +23,7 @@ static _Atomic uint32_t recorded;
 static _Atomic uint32_t counts[32];
 static BgwDisposition dispositions[32];
 static pid_t main_tid;
+static bool wake_wait_set;
 
 static _Atomic int holdoff_count;
 static _Atomic int die_pending;
@@ -34,11 +35,14 @@ static void (*exit_hook)(void);
 
 void BgwSignalsInit(void) {
   main_tid = (pid_t)syscall(SYS_gettid);
+  wake_wait_set = false;
   atomic_store(&recorded, 0);
   for (int i = 0; i < 32; i++) atomic_store(&counts[i], 0);
   atomic_store(&holdoff_count, 0);
   atomic_store(&die_pending, 0);
 }
+
+void BgwSignalsWakeWaitSet(void) { wake_wait_set = true; }
 
 void BgwSetExitHook(void (*hook)(void)) { exit_hook = hook; }
 
@@ -94,9 +98,8 @@ static char *PutTime(char *at) {
 }
 
 static void DieNow(void) {
-  sigset_t all;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, NULL);
+  // As bgworker_die does: the write below may block on a log that nobody reads, and SIGQUIT must still end us then.
+  BgwBlockSignals();
   char line[2 * 1024 + 64];
   char *at = line;
   size_t before = strlen(die_before), after = strlen(die_after);
@@ -112,14 +115,21 @@ static void DieNow(void) {
 }
 
 void BgwSetDieMessage(const char *before, bool with_time, const char *after) {
+  // A handler between the lines would print half of each.
+  sigset_t all, mask;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &mask);
   snprintf(die_before, sizeof(die_before), "%s", before);
   snprintf(die_after, sizeof(die_after), "%s", after);
   die_with_time = with_time;
+  sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 void BgwHoldInterrupts(void) { atomic_fetch_add(&holdoff_count, 1); }
 
 void BgwResumeInterrupts(void) {
+  // Below zero the handler would take for held what nobody holds, and SIGTERM would never act again. Handlers do not change the count.
+  if (atomic_load(&holdoff_count) == 0) return;
   // A handler that runs after the subtraction sees zero and dies by itself; one that ran before it left die_pending for us.
   if (atomic_fetch_sub(&holdoff_count, 1) == 1 && atomic_load(&die_pending)) DieNow();
 }
@@ -152,9 +162,9 @@ static void Handler(int signo, siginfo_t *info, void *context) {
       break;
     default:
       // Record, then wake: SIGURG is blocked for life and stays readable in the wait set's descriptor, so a wait that is about to
-      // sleep (between its look at `recorded` and epoll_wait) is woken too. In the postmaster it is ignored.
+      // sleep (between its look at `recorded` and epoll_wait) is woken too.
       atomic_fetch_or(&recorded, 1u << (signo - 1));
-      syscall(SYS_tgkill, pid, main_tid, SIGURG);
+      if (wake_wait_set) syscall(SYS_tgkill, pid, main_tid, SIGURG);
       break;
   }
   errno = saved_errno;
@@ -173,20 +183,23 @@ int BgwSignal(int signo, BgwDisposition disposition) {
   sigdelset(&action.sa_mask, SIGABRT);
   action.sa_flags = SA_RESTART;
   if (signo == SIGCHLD) action.sa_flags |= SA_NOCLDSTOP;
-  dispositions[signo] = disposition;
-  switch (disposition) {
-    case kBgwDefault:
-      action.sa_handler = SIG_DFL;
-      break;
-    case kBgwIgnore:
-      action.sa_handler = SIG_IGN;
-      break;
-    default:
-      action.sa_sigaction = Handler;
-      action.sa_flags |= SA_SIGINFO;
-      break;
+  bool handled = disposition != kBgwDefault && disposition != kBgwIgnore;
+  // The order of the two stores, ours and the kernel's, is such that Handler never meets a signal that is not its own. The other way round:
+  //
+  //     O: dispositions[SIGTERM] = default      (was: die)
+  //                                             SIGTERM: Handler, still installed, finds "default", and the signal is lost
+  //     O: sigaction(SIGTERM, SIG_DFL)
+  if (handled) {
+    action.sa_sigaction = Handler;
+    action.sa_flags |= SA_SIGINFO;
+    dispositions[signo] = disposition;
+    atomic_signal_fence(memory_order_seq_cst);
+  } else {
+    action.sa_handler = disposition == kBgwIgnore ? SIG_IGN : SIG_DFL;
   }
-  return sigaction(signo, &action, NULL) < 0 ? bgw_errno() : 0;
+  if (sigaction(signo, &action, NULL) < 0) return bgw_errno();
+  dispositions[signo] = disposition;
+  return 0;
 }
 
 uint32_t BgwTakeRecorded(void) { return atomic_exchange(&recorded, 0); }

@@ -24,6 +24,8 @@ typedef enum BgwDisposition {
 
 // First in the postmaster, then first in each child: remembers the main thread, forgets what was recorded.
 void BgwSignalsInit(void);
+// From here on a recorded signal also makes the wait set readable (wait.h): in children. ppoll in the postmaster is ended by the handler itself.
+void BgwSignalsWakeWaitSet(void);
 
 // Installs a disposition for one signal, with SA_RESTART, as pqsignal does.
 BGW_MUST_CHECK int BgwSignal(int signo, BgwDisposition disposition);
@@ -44,7 +46,7 @@ uint32_t BgwSignalCount(int signo);
 // The FATAL line of kBgwDie: `before`, the time of day if with_time, `after`. Copied; cut at 1,024 bytes each.
 void BgwSetDieMessage(const char *before, bool with_time, const char *after);
 
-// While held, kBgwDie only notes itself; it acts when the last hold is released. Counts.
+// While held, kBgwDie only notes itself; it acts when the last hold is released. Counts. Resuming what is not held does nothing.
 void BgwHoldInterrupts(void);
 void BgwResumeInterrupts(void);
 

@@ -18,9 +18,11 @@ BGW_MUST_CHECK int BgwPostmasterWait(int listen_fd, int64_t timeout_ms, uint32_t
 BGW_MUST_CHECK int BgwWaitSetInit(void);
 // Child: takes what is readable without sleeping. Asynchronous waits call it when the loop says that the epoll descriptor is readable.
 BGW_MUST_CHECK int BgwWaitSetDrain(void);
+// Child: does the event loop wait on the set as well (asynchronous waits are under way)? Then a blocking wait hands on what it takes out of the set.
+void BgwWaitSetShare(bool loop_waits);
 // The postmaster's death was seen by a wait. Never taken back.
 bool BgwPostmasterDeathSeen(void);
 
 // Child: blocks until one of the events, at most timeout_ms (< 0: for ever). Result: exactly one of the events, or 0 when a signal was
-// recorded that JavaScript must act on first; -errno. `latch` may be NULL.
+// recorded that JavaScript must act on first; -errno. `latch` may be NULL. Never sooner than timeout_ms with kBgwTimeout.
 BGW_MUST_CHECK int BgwWaitLatch(BgwLatch *latch, int events, int64_t timeout_ms);

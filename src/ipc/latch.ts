@@ -46,9 +46,19 @@ export function setLatch(latch: Latch): void {
   check(native.setLatch(latch.offset), 'setLatch');
 }
 
-/** Clears a latch. Only its owner may. Look for work after it, not before. @pg ResetLatch */
+/**
+ * Clears a latch. Only its owner may. Look for work after it, not before.
+ *
+ * Other asynchronous waits of this process on the same latch end when this clears one that was set: what it was set for may have been meant for
+ * them, and they have looked before. (C has one wait at a time; where it has not, who consumes a latch sets it again, L-23.)
+ * @pg ResetLatch
+ */
 export function resetLatch(latch: Latch): void {
-  check(native.resetLatch(latch.offset), 'resetLatch');
+  const wasSet = check(native.resetLatch(latch.offset), 'resetLatch') === 1;
+  if (!wasSet) return;
+  for (const waiter of waiters) {
+    if (waiter.latch.offset === latch.offset && (waiter.events & WL_LATCH_SET) !== 0) waiter.finish(WL_LATCH_SET);
+  }
 }
 
 /**

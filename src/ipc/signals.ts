@@ -110,9 +110,16 @@ export function noteProcDie(): void {
  */
 export function processSignals(): void {
   const recorded = native.takeRecorded();
+  const failures: unknown[] = [];
   for (let signo = 31; signo > 0; signo--) {
-    if ((recorded & (1 << (signo - 1))) !== 0) handlers.get(signo)?.(signo);
+    if ((recorded & (1 << (signo - 1))) === 0) continue;
+    try {
+      handlers.get(signo)?.(signo);
+    } catch (err) {
+      failures.push(err); // the others were recorded, too, and are not recorded again
+    }
   }
+  if (failures.length > 0) throw failures[0];
 }
 
 /**
