@@ -87,7 +87,7 @@ export class World {
   /** Tell the machine, perform what it asks for, answer its forks until it asks for no more. Returns the trace. */
   tell(told: Told): string[] {
     this.trace = [];
-    let event: PostmasterEvent | null = { ...told, now: this.now } as PostmasterEvent;
+    let event: PostmasterEvent | null = { ...told, now: this.now };
     while (event !== null) {
       const before: PostmasterState = this.state;
       const { state, actions } = step(before, event);

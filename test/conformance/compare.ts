@@ -1,0 +1,96 @@
+// The judge: does what was seen agree with what PostgreSQL did? The four rules of the oracle. Pure.
+//
+//   1 each process's own lines, each session's own lines and the postmaster's own log lines are the same and in the same order
+//   2 log lines are equal in text, level and SQLSTATE (sqlstates.ts), and there as often
+//   3 as many starts, exits and SIGUSR1, and restarts that come when they must (restarts.ts)
+//   4 where recorded runs differ among themselves, any behaviour that the contract allows (unstable.ts)
+
+import { diffCounts, diffLines } from './diff.js';
+import { comparable } from './exceptions.js';
+import type { Scenario } from './language.js';
+import { comparePostmasterLog } from './postmaster-order.js';
+import { compareHistories } from './restarts.js';
+import type { LogRecord } from './server-log.js';
+import type { Life } from './signature.js';
+import { cameAsFar, isSameInARace, quickWorkers, terminatedAtStart } from './races.js';
+import { compareCodes } from './sqlstates.js';
+import { streamsOf, type Streams } from './streams.js';
+import { compareUnstable } from './unstable.js';
+
+export interface Observation {
+  readonly signature: readonly string[];
+  /** Absent: only the signatures are compared. */
+  readonly lives?: ReadonlyMap<string, readonly Life[]>;
+  readonly log?: readonly LogRecord[];
+}
+
+/** What differs, in words and as diffs; nothing where the scenario passes. */
+export function compare(scenario: Scenario, seen: Observation): string[] {
+  const sessions = sessionsOf(scenario);
+  const expected = streamsOf(comparable(scenario.signature, scenario.postgres), sessions);
+  const got = streamsOf(comparable(seen.signature, scenario.postgres), sessions);
+  const differences = scenario.stable ? compareStable(scenario, expected, got) : compareUnstable(expected, got);
+  if (seen.lives === undefined) return differences;
+  const rules = { intervals: registered(scenario, (worker) => worker.restart ?? -1), unstable: !scenario.stable };
+  const log = seen.log ?? [];
+  return [...differences, ...compareHistories(scenario.workers, seen.lives, log, rules), ...compareCodes(log)];
+}
+
+function compareStable(scenario: Scenario, expected: Streams, got: Streams): string[] {
+  const quick = quickWorkers(scenario);
+  const terminated = terminatedAtStart(scenario);
+  const isSame = (want: string, have = ''): boolean => want === have || isSameInARace(want, have, quick);
+  // Only the latest process of a worker can be the one.
+  const isFree = (process: string): boolean => {
+    const [, worker = '', number] = /^(.*)#(\d+)$/.exec(process) ?? [];
+    return terminated.has(worker) && !expected.events.has(`${worker}#${Number(number) + 1}`);
+  };
+  const order = { held: holdsPostmaster(scenario), startTimes: registered(scenario, (worker) => worker.start ?? 2) };
+  const log = diffCounts(
+    expected.otherLog.map(({ whole }) => whole),
+    got.otherLog.map(({ whole }) => whole),
+  );
+  return [
+    ...compareStreams('process', expected.events, got.events, (want, have, process) => isFree(process) && cameAsFar(want, have)),
+    ...compareStreams(
+      'session',
+      expected.sessions,
+      got.sessions,
+      (want, have) => want.length === have.length && want.every((line, at) => isSame(line, have[at])),
+    ),
+    ...comparePostmasterLog(expected.postmasterLog, got.postmasterLog, order),
+    ...(log.length === 0 ? [] : ['the log of the other processes has other lines:', ...log]),
+  ];
+}
+
+type Lines = ReadonlyMap<string, readonly string[]>;
+/** Where two lists of lines differ: may they? */
+type Tolerance = (want: readonly string[], have: readonly string[], name: string) => boolean;
+
+function compareStreams(kind: string, expected: Lines, got: Lines, mayDiffer: Tolerance): string[] {
+  return [...new Set([...expected.keys(), ...got.keys()])].flatMap((name) => {
+    const want = expected.get(name) ?? [];
+    const have = got.get(name) ?? [];
+    if (want.join('\n') === have.join('\n') || mayDiffer(want, have, name)) return [];
+    return [`${name === '' ? 'the runner' : `${kind} ${name}`} saw something else:`, ...diffLines(want, have)];
+  });
+}
+
+export function sessionsOf(scenario: Scenario): Set<string> {
+  return new Set(['s1', ...scenario.setup.steps.flatMap(({ s }) => (s === undefined ? [] : [s]))]);
+}
+
+/** Something of each worker that the scenario registers, by the name that the log has for it. */
+function registered(scenario: Scenario, value: (worker: { restart?: number; start?: number }) => number): Map<string, number> {
+  const workers = [
+    ...Object.values(scenario.setup.clusters ?? {}).flatMap((cluster) => cluster.static ?? []),
+    ...scenario.setup.steps.filter(({ op }) => op === 'reg' || op === 'reg_static'),
+  ];
+  return new Map(workers.map((worker) => [(worker.rawname ?? worker.name ?? worker.w ?? '').replaceAll(`${scenario.id}.`, ''), value(worker)]));
+}
+
+function holdsPostmaster(scenario: Scenario): boolean {
+  return scenario.setup.steps.some(
+    ({ op, sig, who }) => (op === 'kill' && who === 'postmaster' && sig === 'STOP') || (op === 'pm' && sig === 'STOP'),
+  );
+}

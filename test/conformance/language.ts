@@ -1,0 +1,186 @@
+// The scenario language: its types, and the check that a file speaks it. Pure.
+//
+// Whatever the check does not know makes the scenario an error in the report: a step that were skipped in silence would let a scenario pass
+// that nobody has judged. So the tables below name every operation with every field it may have.
+
+import { parseRegistration, type WorkerFields } from './registration.js';
+import { parseScript } from './script.js';
+import { parseSql } from './sql.js';
+
+/** One step. `op` says which of the other fields there are. */
+export interface Step extends WorkerFields {
+  readonly op: string;
+  /** The cluster, `m` if not said. */
+  readonly on?: string;
+  /** The session, `s1` if not said. */
+  readonly s?: string;
+  /** Give up after so many ms. */
+  readonly timeout?: number;
+  readonly once?: boolean;
+  readonly async?: boolean;
+  readonly is?: string;
+  readonly ev?: string;
+  readonly n?: number;
+  readonly text?: string;
+  readonly sig?: string | number;
+  readonly who?: string | readonly string[];
+  readonly sql?: string;
+  readonly label?: string;
+  readonly ms?: number;
+  readonly file?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly wal?: string;
+  readonly wait?: boolean;
+}
+
+export interface ClusterSetup {
+  readonly conf?: Readonly<Record<string, string | number>>;
+  readonly static?: readonly WorkerFields[];
+  /** Not started before the steps. */
+  readonly nostart?: boolean;
+  /** Without a data directory: a base backup makes it. */
+  readonly empty?: boolean;
+}
+
+/** What became of one worker, by the log: `exits` and the gaps belong to the starts, in order. */
+export interface WorkerHistory {
+  readonly starts: number;
+  readonly exits: readonly string[];
+  readonly restart_gaps_s: readonly number[];
+  readonly start_to_start_s: readonly number[];
+}
+
+export interface Scenario {
+  readonly id: string;
+  readonly group: string;
+  readonly postgres: string;
+  readonly description: string;
+  readonly note?: string;
+  readonly setup: {
+    readonly cluster?: 'shared' | 'fresh';
+    readonly clusters?: Readonly<Record<string, ClusterSetup>>;
+    readonly steps: readonly Step[];
+  };
+  readonly workers: Readonly<Record<string, WorkerHistory>>;
+  readonly signature: readonly string[];
+  readonly stable: boolean;
+  readonly stableOrder: boolean;
+}
+
+type Type = 'string' | 'number' | 'boolean' | 'word' | 'names';
+
+const WORKER: Readonly<Record<string, Type>> = {
+  w: 'string',
+  name: 'string',
+  rawname: 'string',
+  type: 'string',
+  flags: 'number',
+  start: 'number',
+  restart: 'number',
+  lib: 'string',
+  func: 'string',
+  arg: 'number',
+  notify: 'word',
+  script: 'string',
+};
+const STATIC: Readonly<Record<string, Type>> = { ...WORKER, dyn: 'number' };
+
+/** Every operation with its own fields; those that must be there end in `!`. All may have `on`, `s`, `timeout` and `label`. */
+const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Type>>>> = {
+  open: { once: 'boolean' },
+  close: {},
+  reg: { ...WORKER, 'w!': 'string', async: 'boolean' },
+  reg_static: { ...WORKER, 'w!': 'string' },
+  status: { 'w!': 'string' },
+  wait_startup: { 'w!': 'string', async: 'boolean' },
+  wait_shutdown: { 'w!': 'string', async: 'boolean' },
+  terminate: { 'w!': 'string' },
+  handle: { 'w!': 'string' },
+  wait_status: { 'w!': 'string', 'is!': 'string' },
+  await: {},
+  hook_usr1: {},
+  usr1: {},
+  wait_ev: { 'w!': 'string', 'ev!': 'string', n: 'number' },
+  wait_log: { 'text!': 'string', n: 'number' },
+  kill: { 'sig!': 'word', 'who!': 'string' },
+  killpg: { 'sig!': 'word', 'who!': 'string' },
+  pm: { 'sig!': 'word' },
+  wait_pm_exit: {},
+  alive: { 'who!': 'names' },
+  wait_gone: { 'who!': 'names' },
+  ps: { 'who!': 'string' },
+  masks: { 'who!': 'string' },
+  sql: { 'sql!': 'string', async: 'boolean' },
+  start: { wait: 'boolean' },
+  try_start: {},
+  basebackup: { 'from!': 'string', 'to!': 'string', wal: 'string' },
+  sleep: { 'ms!': 'number' },
+  touch: { 'file!': 'string', text: 'string' },
+};
+const COMMON: Readonly<Record<string, Type>> = { op: 'string', on: 'string', s: 'string', timeout: 'number', label: 'string' };
+const CLUSTER: Readonly<Record<string, Type>> = { nostart: 'boolean', empty: 'boolean' };
+
+/** What in a scenario is not of the language; none where the judge can run it. */
+export function problemsOf(scenario: Scenario): string[] {
+  const { setup } = scenario;
+  if (typeof scenario.id !== 'string' || typeof setup !== 'object' || setup === null || !Array.isArray(setup.steps)) return ['not a scenario'];
+  const problems = Object.keys(setup)
+    .filter((key) => !['cluster', 'clusters', 'steps'].includes(key))
+    .map((key) => `unrecognized setup field "${key}"`);
+  if (setup.cluster !== undefined && !['shared', 'fresh'].includes(setup.cluster)) problems.push(`unrecognized kind of cluster "${setup.cluster}"`);
+  for (const [name, cluster] of Object.entries(setup.clusters ?? {})) {
+    const { conf, static: workers, ...rest } = cluster;
+    if (conf !== undefined && typeof conf !== 'object') problems.push(`cluster ${name}: "conf" is not an object`);
+    problems.push(...checkFields(rest, CLUSTER).map((problem) => `cluster ${name}: ${problem}`));
+    for (const worker of workers ?? []) {
+      problems.push(...[...checkFields(worker, STATIC), ...checkScript(worker.script)].map((problem) => `static worker ${worker.w}: ${problem}`));
+    }
+  }
+  setup.steps.forEach((step, index) => problems.push(...problemsOfStep(step).map((problem) => `step ${index + 1} (${step.op}): ${problem}`)));
+  return problems;
+}
+
+function problemsOfStep(step: Step): string[] {
+  const fields = Object.hasOwn(OPERATIONS, step.op) ? OPERATIONS[step.op] : undefined;
+  if (fields === undefined) return [`unrecognized operation "${step.op}"`];
+  const problems = [...checkFields(step, { ...COMMON, ...fields }), ...checkScript(step.script)];
+  if (step.op === 'sql' && step.sql !== undefined) problems.push(...attempt(() => parseSql(step.sql ?? '')));
+  // A file that describes a worker is one for the script command D; any other text is nobody's business.
+  if (step.op === 'touch' && step.text?.includes('extra=')) problems.push(...checkDescription(step.text));
+  return problems;
+}
+
+function checkFields(object: object, fields: Readonly<Record<string, Type>>): string[] {
+  const required = Object.keys(fields).filter((field) => field.endsWith('!'));
+  const missing = required.map((field) => field.slice(0, -1)).filter((field) => !Object.hasOwn(object, field));
+  const wrong = Object.entries(object).flatMap(([field, value]) => {
+    const type = fields[field] ?? fields[`${field}!`];
+    if (type === undefined) return [`unrecognized field "${field}"`];
+    return isOfType(value, type) ? [] : [`field "${field}" must be a ${type}`];
+  });
+  return [...missing.map((field) => `field "${field}" is missing`), ...wrong];
+}
+
+function isOfType(value: unknown, type: Type): boolean {
+  if (type === 'word') return typeof value === 'string' || typeof value === 'number';
+  if (type === 'names') return typeof value === 'string' || (Array.isArray(value) && value.every((name) => typeof name === 'string'));
+  return typeof value === type;
+}
+
+function checkScript(script: string | undefined): string[] {
+  return script === undefined ? [] : attempt(() => parseScript(script));
+}
+
+function checkDescription(text: string): string[] {
+  return attempt(() => parseScript(parseRegistration(text).extra.replace(/^\S+ ?/, '')));
+}
+
+function attempt(check: () => unknown): string[] {
+  try {
+    check();
+    return [];
+  } catch (err) {
+    return [(err as Error).message];
+  }
+}

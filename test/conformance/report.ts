@@ -1,0 +1,53 @@
+// What the judge tells: a line for each scenario, a table by group, and the count. Pure but for `print`.
+
+import type { Result, Verdict } from './runner.js';
+
+export interface GroupCount {
+  passed: number;
+  failed: number;
+  'not applicable': number;
+}
+
+export function countByGroup(results: readonly Result[]): Map<string, GroupCount> {
+  const groups = new Map<string, GroupCount>();
+  for (const { group, verdict } of results.toSorted((a, b) => a.group.localeCompare(b.group))) {
+    const count = groups.get(group) ?? { passed: 0, failed: 0, 'not applicable': 0 };
+    count[verdict]++;
+    groups.set(group, count);
+  }
+  return groups;
+}
+
+const MARKS: Readonly<Record<Verdict, string>> = { passed: 'ok    ', failed: 'FAILED', 'not applicable': 'n/a   ' };
+
+/** One scenario, with its differences where it failed. */
+export function scenarioText({ id, group, verdict, seconds, reasons, tries = 1, kept }: Result): string {
+  const head = `${MARKS[verdict]}  ${id}  (${group}, ${seconds.toFixed(1)} s${tries > 1 ? `, try ${tries}: the judge was late before` : ''})`;
+  if (verdict === 'passed') return head;
+  if (verdict === 'not applicable') return `${head}: ${reasons.join('; ')}`;
+  return [head, ...reasons, ...(kept === undefined ? [] : [`kept in ${kept}`])].join('\n        ');
+}
+
+/** The table, and the line with the sums that ends the report. */
+export function summaryText(results: readonly Result[]): string {
+  const groups = countByGroup(results);
+  const width = Math.max(5, ...[...groups.keys()].map((group) => group.length));
+  const row = (name: string, ...cells: (string | number)[]): string =>
+    `${name.padEnd(width)}${cells.map((cell) => String(cell).padStart(16)).join('')}`;
+  const verdicts = ['passed', 'failed', 'not applicable'] as const;
+  const total = (verdict: Verdict): number => results.filter((result) => result.verdict === verdict).length;
+  const failed = results.filter(({ verdict }) => verdict === 'failed').map(({ id }) => id);
+  return [
+    '',
+    row('group', ...verdicts),
+    ...[...groups].map(([group, count]) => row(group, ...verdicts.map((verdict) => count[verdict]))),
+    row('all', ...verdicts.map(total)),
+    '',
+    ...(failed.length === 0 ? [] : [`failed: ${failed.join(' ')}`, '']),
+    `${total('passed')} passed, ${total('failed')} failed, ${total('not applicable')} skipped`,
+  ].join('\n');
+}
+
+export function summaryJson(results: readonly Result[]): string {
+  return JSON.stringify({ groups: Object.fromEntries(countByGroup(results)), scenarios: results }, null, 2);
+}

@@ -1,0 +1,134 @@
+// One scenario while it runs: its clusters, sessions and workers, what the runner has written down, and where everything else is. Runs in the judge.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { isAlive } from '../helpers/processes.js';
+import type { Cluster } from './cluster.js';
+import { monotonicMs, readEvents, type WorkerEvent } from './event-file.js';
+import type { Scenario, Step } from './language.js';
+import type { LogRecord } from './server-log.js';
+import { OracleSession } from './sessions.js';
+import type { RunnerLine, Seen } from './signature.js';
+import type { BackgroundWorkerHandle } from '../../dist/bgworker/handle.js';
+
+/** A worker that a session has registered, or has failed to. */
+export interface RegisteredWorker {
+  readonly session: OracleSession;
+  readonly handle: BackgroundWorkerHandle | null;
+}
+
+/** What an operation of the language does. */
+export type StepAction = (run: ScenarioRun, step: Step) => Promise<unknown> | void;
+
+const DEFAULT_CLUSTER = 'm';
+const DEFAULT_SESSION = 's1';
+
+export class ScenarioRun {
+  readonly scenario: Scenario;
+  readonly base: string;
+  readonly eventFolder: string;
+  readonly eventFile: string;
+  readonly clusters = new Map<string, Cluster>();
+  readonly workers = new Map<string, RegisteredWorker>();
+  /** Over when the scenario's time is, or when the judge is told to stop. */
+  readonly signal: AbortSignal;
+  /** What a reader of a failure should know besides. */
+  readonly notes: string[] = [];
+  readonly #sessions = new Map<string, OracleSession>();
+  readonly #backends = new Map<number, string>();
+  readonly #lines: RunnerLine[] = [];
+  readonly #extraEvents: WorkerEvent[] = [];
+
+  constructor(scenario: Scenario, base: string, signal: AbortSignal) {
+    this.scenario = scenario;
+    this.base = base;
+    this.signal = signal;
+    this.eventFolder = join(base, 'ev');
+    this.eventFile = join(this.eventFolder, 'events');
+    mkdirSync(this.eventFolder, { mode: 0o700 });
+  }
+
+  say(text: string): void {
+    this.#lines.push({ timeMs: monotonicMs(), text });
+  }
+
+  get lastSaid(): string | undefined {
+    return this.#lines.at(-1)?.text;
+  }
+
+  /** A line of a session's backend, as if it stood in the event file. */
+  sayEvent(session: string, text: string): void {
+    const pid = this.pidOf(`sess:${session}`) ?? 0;
+    this.#extraEvents.push({ timeMs: monotonicMs(), pid, tag: session, text });
+  }
+
+  cluster(name = DEFAULT_CLUSTER): Cluster {
+    const cluster = this.clusters.get(name);
+    if (cluster === undefined) throw new Error(`there is no cluster "${name}"`);
+    return cluster;
+  }
+
+  /** The session of that name, open or not. */
+  session(name = DEFAULT_SESSION, on = DEFAULT_CLUSTER): OracleSession {
+    const known = this.#sessions.get(name);
+    if (known !== undefined) return known;
+    const say = (text: string): void => this.say(text);
+    const onBackend = (pid: number): void => void this.#backends.set(pid, name);
+    const session = new OracleSession(name, this.cluster(on), { say, onBackend });
+    this.#sessions.set(name, session);
+    return session;
+  }
+
+  /** The name of the session that a backend serves. */
+  sessionOf(pid: number): string | null {
+    return this.#backends.get(pid) ?? null;
+  }
+
+  get sessions(): Iterable<OracleSession> {
+    return this.#sessions.values();
+  }
+
+  events(): WorkerEvent[] {
+    return readEvents(this.eventFile);
+  }
+
+  /** Lines that the worker wrote; `a.kid` is the child of worker a. */
+  eventsOf(worker: string): WorkerEvent[] {
+    const tag = `${this.scenario.id}.${worker}`;
+    return this.events().filter((event) => event.tag === tag);
+  }
+
+  /** The process that a scenario means: a worker's latest, `postmaster`, `sess:NAME`. Null where there has been none. */
+  pidOf(who: string, on?: string): number | null {
+    if (who === 'postmaster') return this.cluster(on).pid;
+    if (who.startsWith('sess:')) {
+      const name = who.slice('sess:'.length);
+      return [...this.#backends].findLast(([, session]) => session === name)?.[0] ?? null;
+    }
+    const events = this.eventsOf(who);
+    return (events.findLast(({ text }) => text.startsWith('main run=')) ?? events.at(-1))?.pid ?? null;
+  }
+
+  isAlive(who: string, on?: string): boolean {
+    const pid = this.pidOf(who, on);
+    return pid !== null && isAlive(pid);
+  }
+
+  /** All clusters' logs, oldest line first. */
+  log(): { records: LogRecord[]; noise: string[] } {
+    const logs = [...this.clusters.values()].map((cluster) => cluster.log());
+    return { records: logs.flatMap(({ records }) => records).toSorted((a, b) => a.epochMs - b.epochMs), noise: logs.flatMap(({ noise }) => noise) };
+  }
+
+  seen(): Seen {
+    return {
+      id: this.scenario.id,
+      base: this.base,
+      events: [...this.events(), ...this.#extraEvents],
+      log: this.log().records,
+      runner: this.#lines,
+      sessions: this.#backends,
+      clockOffsetMs: monotonicMs() - Date.now(),
+    };
+  }
+}

@@ -1,0 +1,128 @@
+// The steps that have to do with processes, files and clusters; those of sessions are in session-steps.ts. Runs in the judge.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { childrenOf, titleOf } from '../helpers/processes.js';
+import { alterSystem, baseBackup } from './database.js';
+import { becomes } from './polling.js';
+import type { Step } from './language.js';
+import type { ScenarioRun, StepAction } from './scenario-run.js';
+import { SESSION_STEPS } from './session-steps.js';
+
+const WAIT_MS = 8000;
+const START_MS = 40_000;
+
+function signalNumber(sig: string | number): number {
+  const number = typeof sig === 'number' || /^\d+$/.test(sig) ? Number(sig) : constants.signals[`SIG${sig}` as NodeJS.Signals];
+  if (number === undefined) throw new Error(`unrecognized signal "${sig}"`);
+  return number;
+}
+
+/** A postmaster's child whose title has the text. */
+function auxiliary(run: ScenarioRun, text: string, on?: string): number | null {
+  const { pid } = run.cluster(on);
+  return pid === null ? null : (childrenOf(pid).find((child) => titleOf(child).includes(text)) ?? null);
+}
+
+function pidOf(run: ScenarioRun, { on }: Step, who: string): number | null {
+  return who.startsWith('aux:') ? auxiliary(run, who.slice('aux:'.length), on) : run.pidOf(who, on);
+}
+
+function sendSignal(run: ScenarioRun, step: Step, group: boolean): void {
+  const who = one(step.who);
+  const pid = pidOf(run, step, who);
+  const text = `${group ? 'killpg' : 'kill'} -${step.sig} ${who}`;
+  if (pid === null) {
+    run.say(`${text} -> (no process)`);
+    return;
+  }
+  run.say(text);
+  try {
+    process.kill(group ? -pid : pid, signalNumber(step.sig as string));
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'ESRCH') throw err;
+  }
+}
+
+const one = (who: Step['who']): string => (typeof who === 'string' ? who : (who?.[0] ?? ''));
+const all = (who: Step['who']): readonly string[] => (typeof who === 'string' ? [who] : (who ?? []));
+
+function masks(run: ScenarioRun, step: Step): string {
+  const pid = pidOf(run, step, one(step.who));
+  const status = pid === null ? '' : readFileSync(`/proc/${pid}/status`, 'utf8');
+  const fields = ['SigPnd', 'ShdPnd', 'SigBlk', 'SigIgn', 'SigCgt'];
+  return fields.map((field) => `${field}=${new RegExp(`^${field}:\\s*(\\w+)$`, 'm').exec(status)?.[1] ?? ''}`).join(' ');
+}
+
+async function start(run: ScenarioRun, step: Step, said: { good: string; bad: (exit: string) => string }): Promise<void> {
+  const cluster = run.cluster(step.on);
+  const started = await cluster.start(run.signal, step.timeout ?? START_MS);
+  run.say(started ? said.good : said.bad(cluster.exit ?? ''));
+  if (started) await alterSystem(cluster.dir, run.scenario.setup.clusters?.[cluster.name] ?? {}).catch((err: unknown) => run.notes.push(String(err)));
+}
+
+const PROCESS_STEPS: Readonly<Record<string, StepAction>> = {
+  sleep: (run, { ms }) => sleep(ms, undefined, { signal: run.signal }),
+  touch: (run, { file, text }) => {
+    const { id } = run.scenario;
+    writeFileSync(join(run.eventFolder, `${id}.${file}`), (text ?? '').replaceAll('%ID%', id));
+    run.say(`touch ${file}`);
+  },
+  wait_ev: async (run, { w, ev, n = 1, timeout = WAIT_MS }) => {
+    const count = (): number => run.eventsOf(w as string).filter(({ text }) => text.includes(ev as string)).length;
+    if (!(await becomes(() => count() >= n, timeout, run.signal)))
+      run.say(`worker ${w} has written ${count()} of ${n} events "${ev}" after ${timeout} ms`);
+  },
+  wait_log: async (run, { text = '', n = 1, on, timeout = WAIT_MS }) => {
+    const wanted = text.replaceAll('%ID%', run.scenario.id);
+    const lines = (): string[] => run.cluster(on).logText().split('\n');
+    const count = (): number => lines().filter((line) => line.includes(wanted)).length;
+    if (!(await becomes(() => count() >= n, timeout, run.signal))) run.say(`the log has ${count()} of ${n} lines "${text}" after ${timeout} ms`);
+  },
+  kill: (run, step) => sendSignal(run, step, false),
+  killpg: (run, step) => sendSignal(run, step, true),
+  pm: (run, step) => {
+    run.say(`kill -${step.sig} postmaster`);
+    run.cluster(step.on).signal(signalNumber(step.sig as string));
+  },
+  wait_pm_exit: async (run, { on, timeout = WAIT_MS }) => {
+    const cluster = run.cluster(on);
+    const exited = await cluster.waitForExit(timeout, run.signal);
+    run.say(exited ? `postmaster exited with ${cluster.exit}` : `postmaster has not exited after ${timeout} ms`);
+  },
+  alive: (run, { who, on }) =>
+    run.say(
+      `processes: ${all(who)
+        .map((name) => `${name}:${run.isAlive(name, on) ? 'alive' : 'gone'}`)
+        .join(' ')}`,
+    ),
+  wait_gone: async (run, { who, on, timeout = WAIT_MS }) => {
+    const deadline = performance.now() + timeout;
+    for (const name of all(who)) {
+      const gone = await becomes(() => !run.isAlive(name, on), Math.max(0, deadline - performance.now()), run.signal);
+      run.say(`${name} is ${gone ? 'gone' : `still there after ${timeout} ms`}`);
+    }
+  },
+  ps: (run, step) => {
+    const who = one(step.who);
+    const pid = pidOf(run, step, who);
+    run.say(`ps title of ${who}: [${pid === null ? '' : titleOf(pid).trim()}]`);
+  },
+  masks: (run, step) => run.say(`masks of ${one(step.who)}: ${masks(run, step)}`),
+  start: async (run, step) => {
+    if (step.wait === false) {
+      run.cluster(step.on).launch();
+      run.say('postmaster launched');
+    } else await start(run, step, { good: 'server started', bad: (exit) => `postmaster exited with ${exit} at start` });
+  },
+  try_start: (run, step) => start(run, step, { good: 'server started', bad: (exit) => `postmaster exited with ${exit} at start` }),
+  basebackup: async (run, { from = '', to = '', wal = 'stream' }) => {
+    await baseBackup(run.cluster(from), run.cluster(to), wal, run.scenario.setup.clusters?.[to] ?? {});
+    run.say(`pg_basebackup ${from} -> ${to}`);
+  },
+};
+
+/** What each operation of the language does. */
+export const STEPS: Readonly<Record<string, StepAction>> = { ...PROCESS_STEPS, ...SESSION_STEPS };

@@ -1,0 +1,92 @@
+// What a crash does to those who had no part in it, and the ways in which a cycle can end. Contract 4.3.
+import { describe, expect, test } from 'vitest';
+import { isAlive, processState, waitUntil, withPostmaster } from '../helpers/index.js';
+import { CALLS, end, errorOf, launch, logLines, openSession, register, reopenSession, said, waitForSaid, worker } from './support.js';
+
+describe('a crash cycle', () => {
+  test('X-23: who does not die of SIGQUIT is killed after five seconds, and sessions are refused meanwhile', async () => {
+    await withPostmaster({}, async (pm) => {
+      const session = await pm.connect();
+      const { pid } = await launch(session, worker('quietlyIdle', { name: 'stopped' }));
+      process.kill(pid, 'SIGSTOP');
+      await waitUntil(() => processState(pid) === 'T', { what: 'the worker to stop' });
+      const begin = performance.now();
+      await register(session, worker('procExits', { name: 'crasher', mainArg: 2 }));
+      await session.closed;
+      expect(await errorOf(pm.connect())).toMatchObject({ code: '57P03', message: 'the database system is in recovery mode', severity: 'FATAL' });
+      await pm.waitForLog('LOG:  issuing SIGKILL to recalcitrant children');
+      expect(performance.now() - begin).toBeGreaterThan(4_900);
+      const again = await reopenSession(pm);
+      await end(again, (await launch(again, worker('idle'))).handle);
+      expect(isAlive(pid)).toBe(false);
+      // X-21: of those who die in the cycle there is no line.
+      expect(logLines(pm, 'background worker "stopped"')).toEqual([]);
+    });
+  });
+
+  test('X-26: static workers come back, all of them at once; sessions of applications can, too, any number of times', async () => {
+    const env = { BGW_TEST_REGISTER: JSON.stringify(['a', 'b'].map((name) => ({ ...worker('idle', { name, restartTime: 3600 }), notifyPid: 0 }))) };
+    await withPostmaster({ preload: [CALLS.replace('calls', 'register-static')], env }, async (pm) => {
+      for (let cycle = 1; cycle <= 3; cycle++) {
+        for (const name of ['a', 'b']) await waitForSaid(pm, name, 'ready', cycle);
+        const session = await reopenSession(pm);
+        const call = errorOf(session.call(CALLS, 'interruptible'));
+        process.kill(said(pm, 'a', 'ready').at(-1)?.pid as number, 'SIGKILL');
+        expect(await call).toMatchObject({ code: '08006', detail: expect.stringContaining('terminated abnormally') as string });
+      }
+      for (const name of ['a', 'b']) await waitForSaid(pm, name, 'ready', 4);
+      const listed = (await (await reopenSession(pm)).activity()).filter(({ kind }) => kind === 'background worker');
+      expect(listed.map(({ name, slot }) => [name, slot])).toEqual([['b', 0], ['a', 1]]); // prettier-ignore
+    });
+  });
+
+  test('X-28: a worker that always crashes keeps the server in a loop, and a shutdown ends that', async () => {
+    await withPostmaster({}, async (pm) => {
+      const session = await pm.connect();
+      await register(session, worker('procExits', { name: 'crasher', mainArg: 2, restartTime: 3600 }));
+      await waitUntil(() => logLines(pm, 'all server processes terminated; reinitializing').length >= 5, { what: 'five cycles' });
+      // A fast shutdown that falls into a cycle ends with it, and with status 1.
+      expect([0, 1]).toContain(await pm.stop('fast'));
+      expect(logLines(pm, 'database system is shut down')).toHaveLength(1);
+    });
+  });
+
+  test('X-20: a session’s backend that crashes begins one just the same', async () => {
+    await withPostmaster({}, async (pm) => {
+      const [session, other] = [await pm.connect(), await pm.connect()];
+      const call = errorOf(session.call(CALLS, 'aborts'));
+      expect(await call).toMatchObject({ code: '08006' });
+      await other.closed;
+      expect(logLines(pm, `server process (PID ${session.backendPid}) was terminated by signal 6: Aborted`)).toHaveLength(1);
+      const again = await reopenSession(pm);
+      expect(await again.call(CALLS, 'echo', 1)).toEqual([1]);
+      // The one that was connected when it crashed says so on each call.
+      expect(await errorOf(session.call(CALLS, 'echo'))).toMatchObject({ code: '08006' });
+    });
+  });
+
+  test('X-29a: with restart_after_crash off the server ends, with status 1', async () => {
+    await withPostmaster({ settings: { restart_after_crash: 'off' } }, async (pm) => {
+      const session = await pm.connect();
+      await register(session, worker('procExits', { mainArg: 2 }));
+      expect(await pm.exited).toBe(1);
+      expect(logLines(pm, 'LOG:  shutting down because restart_after_crash is off')).toHaveLength(1);
+      expect(await session.closed).toMatchObject({ code: '08006' });
+    });
+  });
+});
+
+describe('no crash cycle', () => {
+  test('a session that ends by process.exit, procExit or an error of its own takes nobody along', async () => {
+    await withPostmaster({}, async (pm) => {
+      const other = await openSession(pm);
+      for (const [fn, arg] of [['leaves', 0], ['leaves', 1], ['procExits', 1], ['failsLater'], ['failsFatally']] as const) {
+        const session = await pm.connect();
+        expect(await errorOf(session.call(CALLS, fn, arg))).toMatchObject({ severity: expect.stringMatching('ERROR|FATAL') as string });
+        await session.closed;
+      }
+      expect(await other.call(CALLS, 'echo', 1)).toEqual([1]);
+      expect(logLines(pm, 'terminating any other')).toEqual([]);
+    });
+  });
+});

@@ -1,0 +1,144 @@
+// A postmaster that is killed: nobody stays, and whoever waits is told. Contract 9.6; design, "Orphans".
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { fixture, isAlive, processState, startPostmaster, waitUntil, withPostmaster } from '../helpers/index.js';
+import { CALLS, errorOf, launch, logLines, openSession, said, waitForSaid, worker } from './support.js';
+
+const ORPHANS = { settings: { allow_orphan_workers: 'on' } };
+
+describe('sessions', () => {
+  test('H-02, H-03: waits resolve with BGWH_POSTMASTER_DIED; anything else is rejected, then and later', async () => {
+    await withPostmaster({}, async (pm) => {
+      const session = await openSession(pm);
+      const { handle } = await launch(session, worker('quietlyIdle'));
+      const never = await session.registerDynamicBackgroundWorker(worker('returns', { startTime: 9 }));
+      const waits = [session.waitForBackgroundWorkerShutdown(handle), session.waitForBackgroundWorkerStartup(never as NonNullable<typeof never>)];
+      const call = errorOf(session.call(CALLS, 'interruptible'));
+      await session.activity();
+      pm.signal('SIGKILL');
+      expect(await Promise.all(waits)).toEqual([3, { status: 3 }]);
+      expect(await call).toMatchObject({ code: expect.stringMatching('08006|57P01') as string });
+      expect(await errorOf(session.call(CALLS, 'echo'))).toMatchObject({ code: expect.stringMatching('08006|57P01') as string });
+      expect(await session.closed).toBeDefined();
+      expect(await errorOf(pm.connect())).toMatchObject({ code: '08006' });
+    });
+  });
+
+  test('a wait of an application in a process of its own ends, and so does the process', async () => {
+    await withPostmaster({}, async (pm) => {
+      const application = spawn(process.execPath, [fixture('application.mjs'), pm.dir, JSON.stringify(worker('idle'))], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const exited = once(application, 'exit');
+      let output = '';
+      application.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      await waitUntil(() => output.includes('\n'), { what: 'the worker to start' });
+      pm.signal('SIGKILL');
+      expect(await exited).toEqual([0, null]);
+      expect(output).toContain('{"ended":3}');
+    });
+  });
+});
+
+describe('workers', () => {
+  test('no orphans: not one that is busy, stopped, or blocks every signal', async () => {
+    await withPostmaster({}, async (pm) => {
+      const session = await openSession(pm);
+      const pids: number[] = [];
+      for (const functionName of ['busyLoop', 'waitsSync', 'idle', 'quietlyIdle', 'ignoresTerm', 'withoutShmem']) {
+        pids.push((await launch(session, worker(functionName, { flags: functionName === 'withoutShmem' ? 0 : 1 }))).pid);
+      }
+      process.kill(pids[3] as number, 'SIGSTOP');
+      await waitUntil(() => processState(pids[3] as number) === 'T', { what: 'one to stop' });
+      pm.signal('SIGKILL');
+      await waitUntil(() => [...pids, session.backendPid].every((pid) => !isAlive(pid)), { what: 'everybody to be gone' });
+    });
+  });
+
+  test('L-40, L-43: with allow_orphan_workers each kind of wait reports WL_POSTMASTER_DEATH, again and again', async () => {
+    await withPostmaster(ORPHANS, async (pm) => {
+      const session = await openSession(pm);
+      for (const [mainArg, name] of [[0, 'async'], [1, 'sync']] as const) await launch(session, worker('seesPostmasterDie', { name, mainArg })); // prettier-ignore
+      for (const name of ['async', 'sync']) await waitForSaid(pm, name, 'ready');
+      pm.signal('SIGKILL');
+      for (const name of ['async', 'sync']) expect((await waitForSaid(pm, name, 'died')).data).toEqual({ first: 16, again: 16, alive: false });
+    });
+  });
+
+  test('L-44, L-45: with allow_orphan_workers they leave by WL_EXIT_ON_PM_DEATH, and sessions say why', async () => {
+    await withPostmaster(ORPHANS, async (pm) => {
+      const session = await openSession(pm);
+      const workers = [
+        await launch(session, worker('leavesWithPostmaster', { mainArg: 0 })),
+        await launch(session, worker('leavesWithPostmaster', { mainArg: 1 })),
+      ];
+      await waitForSaid(pm, 'leavesWithPostmaster', 'ready', 2);
+      pm.signal('SIGKILL');
+      expect(await session.closed).toMatchObject({ message: 'terminating connection due to unexpected postmaster exit', severity: 'FATAL' });
+      await waitUntil(() => workers.every(({ pid }) => !isAlive(pid)), { what: 'the workers to leave' });
+      // O-01: who leaves so says nothing.
+      expect(logLines(pm, 'postmaster exit')).toHaveLength(1);
+    });
+  });
+});
+
+describe('the next postmaster', () => {
+  test('L-46: starts on the directory of one that was killed; not while a worker of that one lives', async () => {
+    const { pm, end } = await startPostmaster({ ...ORPHANS, shutdown: 'immediate' });
+    try {
+      const session = await pm.connect();
+      const { pid } = await launch(session, worker('busyLoop'));
+      await waitForSaid(pm, 'busyLoop', 'ready');
+      pm.signal('SIGKILL');
+      await pm.exited;
+      await session.closed;
+      const next = (): Promise<[code: number | null, output: string]> => runPostmaster(pm.dir);
+      const [code, output] = await next();
+      expect(code).toBe(1);
+      expect(output).toContain('FATAL:  pre-existing shared memory block is still in use');
+      expect(isAlive(pid)).toBe(true);
+      process.kill(pid, 'SIGKILL');
+      await waitUntil(() => !isAlive(pid), { what: 'the worker to be gone' });
+      expect(said(pm, 'busyLoop', 'ready')).toHaveLength(1);
+      expect(readFileSync(join(pm.dir, 'postmaster.pid'), 'utf8')).toMatch(new RegExp(`^${pm.pid}\n`));
+      const second = await startOn(pm.dir);
+      expect(readFileSync(join(pm.dir, 'postmaster.pid'), 'utf8')).toMatch(new RegExp(`^${second.pid}\n`));
+      expect(await second.stop()).toEqual([0, null]);
+    } finally {
+      await end();
+    }
+  });
+});
+
+function runPostmaster(dir: string): Promise<[code: number | null, output: string]> {
+  return new Promise((resolve, reject) => {
+    const child = spawnPostmaster(dir);
+    let output = '';
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.on('error', reject).on('close', (code) => resolve([code, output]));
+  });
+}
+
+function spawnPostmaster(dir: string): ReturnType<typeof spawn> & { stderr: NodeJS.ReadableStream } {
+  const args = [fixture('../../dist/postmaster/main.js'), '-D', dir, '-c', 'database=none', '-c', 'allow_root=on'];
+  return spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+/** Another postmaster, in the same directory, that a test stops by itself. */
+async function startOn(dir: string): Promise<{ pid: number; stop: () => Promise<unknown> }> {
+  const child = spawnPostmaster(dir);
+  const exited = once(child, 'exit');
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  await waitUntil(() => log.includes('ready to accept connections'), { what: () => `the next postmaster to be ready:\n${log}` });
+  return {
+    pid: child.pid as number,
+    stop: async () => {
+      child.kill('SIGINT');
+      return exited;
+    },
+  };
+}

@@ -1,0 +1,186 @@
+// The four rules of comparison, each with a pair that passes and one that fails. Pure; see test/conformance/compare.ts.
+
+import { describe, expect, it } from 'vitest';
+import { compare } from '../../conformance/compare.js';
+import { comparable, LINES, notApplicable, SCENARIOS, VALUES } from '../../conformance/exceptions.js';
+import { terminatedAtStart } from '../../conformance/races.js';
+import type { Life } from '../../conformance/signature.js';
+import { recorded, scenarioWith } from './scenarios.js';
+
+const stable = recorded.filter((scenario) => scenario.stable);
+const judged = (scenario: (typeof recorded)[number], signature: readonly string[]): string[] => compare(scenario, { signature });
+/** Is the line one that the judge compares, and whose place is not open? */
+function isJudged(scenario: (typeof recorded)[number], line: string): boolean {
+  const [, worker] = /^(\S+)#\d+: /.exec(line) ?? [];
+  return comparable([line], '15.20').length > 0 && (worker === undefined || !terminatedAtStart(scenario).has(worker));
+}
+
+describe('the judge', () => {
+  it.each(recorded.map((scenario) => [scenario.id, scenario] as const))('passes %s as it was recorded', (_, scenario) => {
+    expect(judged(scenario, scenario.signature)).toEqual([]);
+  });
+
+  it('misses every line that is missing, and sees every line that is doubled', () => {
+    const overlooked = stable.flatMap((scenario) =>
+      scenario.signature.flatMap((line, index) => {
+        // DETAIL and HINT belong to the line before them.
+        if (!isJudged(scenario, line)) return [];
+        const without = judged(scenario, scenario.signature.toSpliced(index, 1));
+        const doubled = judged(scenario, scenario.signature.toSpliced(index, 0, line));
+        return without.length > 0 && doubled.length > 0 ? [] : [`${scenario.id}: ${line}`];
+      }),
+    );
+    expect(overlooked).toEqual([]);
+  });
+
+  it('sees every line that reads otherwise', () => {
+    const overlooked = stable.flatMap((scenario) =>
+      scenario.signature.flatMap((line, index) => {
+        // What a wait for a start answers may differ in a name of a process that nobody knows.
+        const end = line.includes(' WaitForStartup ') ? /\w(?= ->)/ : /\w(?=\W*$)/;
+        const other = line.replace(end, (char) => (char === '7' ? '8' : '7'));
+        return !isJudged(scenario, line) || judged(scenario, scenario.signature.with(index, other)).length > 0 ? [] : [`${scenario.id}: ${line}`];
+      }),
+    );
+    expect(overlooked).toEqual([]);
+  });
+
+  it('sees two lines of one process, or of one session, that changed places', () => {
+    const speaker = (line: string): string | undefined => /^(?:runner: s\d+: |\S+#\d+: )/.exec(line)?.[0];
+    const overlooked = stable.flatMap((scenario) =>
+      scenario.signature.flatMap((line, index) => {
+        const next = scenario.signature.findIndex((other, at) => at > index && speaker(other) === speaker(line));
+        const other = scenario.signature[next];
+        if (speaker(line) === undefined || other === undefined || other === line || !isJudged(scenario, line) || !isJudged(scenario, other))
+          return [];
+        return judged(scenario, scenario.signature.with(index, other).with(next, line)).length > 0 ? [] : [`${scenario.id}: ${line} / ${other}`];
+      }),
+    );
+    expect(overlooked).toEqual([]);
+  });
+
+  it('lets lines of different processes change places', () => {
+    const signature = ['a#1: main run=1 arg=0', 'b#1: main run=1 arg=0', 'runner: s1: connected', 'LOG[FATAL] oracle fatal'];
+    expect(judged(scenarioWith({ signature }), signature.toReversed())).toEqual([]);
+  });
+
+  it('shows a difference as one', () => {
+    const signature = ['a#1: main run=1 arg=0', 'a#1: unblocked', 'a#1: proc_exit(0)'];
+    expect(judged(scenarioWith({ signature }), signature.with(1, 'a#1: blocked'))).toEqual([
+      'process a#1 saw something else:',
+      '  a#1: main run=1 arg=0',
+      '- a#1: unblocked',
+      '+ a#1: blocked',
+      '  a#1: proc_exit(0)',
+    ]);
+  });
+});
+
+const registering = (name: string): string => `LOG[DEBUG] registering background worker "${name}"`;
+const starting = (name: string): string => `LOG[DEBUG] starting background worker process "${name}"`;
+const exited = (name: string): string => `LOG[LOG] background worker "${name}" (PID <${name}#1>) exited with exit code 1`;
+const READY = 'LOG[LOG] database system is ready to accept connections';
+
+describe("the order of the postmaster's lines", () => {
+  const together = [registering('a'), registering('b'), starting('b'), starting('a'), READY, exited('a'), exited('b')];
+  const oneByOne = [registering('a'), starting('a'), registering('b'), starting('b'), READY, exited('b'), exited('a')];
+  const compareOrder = (got: readonly string[], steps: { op: string; who?: string; sig?: string }[] = []): string[] =>
+    judged(scenarioWith({ signature: together, setup: { steps } }), got);
+
+  it('is free where chance decides which registrations are noticed together, and who exits first', () => {
+    expect(compareOrder(oneByOne)).toEqual([]);
+  });
+
+  it('is not free where the postmaster was held meanwhile', () => {
+    expect(compareOrder(oneByOne, [{ op: 'kill', who: 'postmaster', sig: 'STOP' }])[0]).toBe('workers were registered and started in another order:');
+  });
+
+  it('has the newest registration started first', () => {
+    const got = [registering('a'), registering('b'), starting('a'), starting('b'), READY, exited('a'), exited('b')];
+    expect(compareOrder(got)[0]).toBe('"a" was started before "b", which was registered after it');
+  });
+
+  it('keeps lines about workers between the same lines about the server', () => {
+    expect(compareOrder([...together.slice(0, 3), READY, starting('a'), exited('a'), exited('b')]).join('\n')).toMatch(/between its predecessor and/);
+  });
+
+  it('keeps the order of one worker', () => {
+    expect(compareOrder([registering('a'), registering('b'), starting('b'), starting('a'), READY, exited('b'), exited('a')])).toEqual([]);
+    expect(compareOrder([registering('b'), starting('b'), starting('a'), registering('a'), READY, exited('a'), exited('b')]).join('\n')).toMatch(
+      /about "a"/,
+    );
+  });
+});
+
+describe('restarts', () => {
+  const history = { starts: 2, exits: ['exited with exit code 1', '(not seen)'], restart_gaps_s: [1], start_to_start_s: [1.1] };
+  const scenario = scenarioWith({ workers: { w: history }, setup: { steps: [{ op: 'reg', w: 'w', restart: 1 }] } });
+  const record = (epochMs: number, message: string) => ({ epochMs, pid: 1, code: '00000', level: 'LOG', message });
+  const after = (gapMs: number, log: ReturnType<typeof record>[] = []): string[] => {
+    const lives: Life[] = [
+      { startedMs: 0, exit: 'exited with exit code 1', exitedMs: 100 },
+      { startedMs: 100 + gapMs, exit: null, exitedMs: null },
+    ];
+    return compare(scenario, { signature: [], lives: new Map([['w', lives]]), log });
+  };
+
+  it.each([1000, 1190])('may come %i ms after the exit', (gap) => expect(after(gap)).toEqual([]));
+  it.each([900, 1300])('may not come %i ms after the exit', (gap) => expect(after(gap)).toEqual([expect.stringMatching(/its interval is 1 s/)]));
+
+  it('come soon after a crash cycle, whatever the interval', () => {
+    expect(after(300, [record(200, 'all server processes terminated; reinitializing')])).toEqual([]);
+    expect(after(900, [record(200, 'all server processes terminated; reinitializing')])).toEqual([expect.stringMatching(/not in under 0.5 s/)]);
+  });
+
+  it('are no restarts where the server was stopped in between', () => {
+    expect(after(50, [record(120, 'database system is shut down')])).toEqual([]);
+  });
+
+  it('are counted', () => {
+    const lives = new Map([['w', [{ startedMs: 0, exit: null, exitedMs: null }]]]);
+    expect(compare(scenario, { signature: [], lives })).toEqual(['worker "w" was started 1 times instead of 2']);
+    expect(compare(scenario, { signature: [], lives: new Map() })).toEqual(['worker "w" was started 0 times instead of 2']);
+  });
+});
+
+describe('scenarios whose runs differ', () => {
+  const unstable = (id: string): (typeof recorded)[number] => recorded.find((scenario) => scenario.id === id && !scenario.stable) ?? scenarioWith({});
+
+  it('may have processes more or less often', () => {
+    const scenario = unstable('rst.zero');
+    expect(
+      judged(
+        scenario,
+        scenario.signature.filter((line) => !/^w#(?:[5-9]|\d\d)|<w#(?:[5-9]|\d\d)>/.test(line)),
+      ),
+    ).toEqual([]);
+  });
+
+  it('may have other answers where timing decides, and no others', () => {
+    const scenario = unstable('wait.bad_library_restart');
+    const swap = (from: string, to: string): string[] =>
+      judged(
+        scenario,
+        scenario.signature.map((line) => line.replace(from, to)),
+      );
+    expect(swap('WaitForStartup w -> STOPPED', 'WaitForStartup w -> STARTED <pid>')).toEqual([]);
+    expect(swap('WaitForStartup w -> STOPPED', 'WaitForStartup w -> false').length).toBeGreaterThan(0);
+    expect(swap('could not access file', 'could not find file').length).toBeGreaterThan(0);
+    expect(swap('runner: s1: Terminate w -> ok', 'runner: s1: handle w -> ok').length).toBeGreaterThan(0);
+  });
+
+  it('have no processes that say what none has said', () => {
+    const scenario = unstable('crash.dynamic');
+    expect(judged(scenario, [...scenario.signature, 'd60#3: main run=3 arg=0', 'd60#3: blocked']).length).toBeGreaterThan(0);
+  });
+});
+
+describe('the list of exceptions', () => {
+  it('has a reason for each entry', () => {
+    for (const { reason } of [...LINES, ...VALUES, ...SCENARIOS]) expect(reason).toMatch(/\w+ \w+/);
+  });
+
+  it('lets at most one scenario in twelve go', () => {
+    expect(recorded.filter((scenario) => notApplicable(scenario) !== null).length * 12).toBeLessThanOrEqual(recorded.length);
+  });
+});

@@ -1,0 +1,55 @@
+// The format of scenarios: what is accepted, and that nothing unknown is skipped in silence. Pure; see test/conformance/language.ts.
+
+import { describe, expect, it } from 'vitest';
+import { problemsOf, type Step } from '../../conformance/language.js';
+import { usesDatabase } from '../../conformance/runner.js';
+import { STEPS } from '../../conformance/steps.js';
+import { recorded, scenarioWith } from './scenarios.js';
+
+const withStep = (step: object): string[] => problemsOf(scenarioWith({ setup: { steps: [step as Step] } }));
+
+describe('the scenario language', () => {
+  it.each(recorded.map((scenario) => [scenario.id, scenario] as const))('understands %s', (_, scenario) => {
+    expect(problemsOf(scenario)).toEqual([]);
+  });
+
+  it('does what it understands', () => {
+    for (const step of recorded.flatMap(({ setup }) => setup.steps)) expect(STEPS).toHaveProperty(step.op);
+  });
+
+  it.each([
+    [{ op: 'reboot' }, /unrecognized operation "reboot"/],
+    [{ op: 'constructor' }, /unrecognized operation "constructor"/],
+    [{ op: 'sleep', ms: 5, for: 'fun' }, /unrecognized field "for"/],
+    [{ op: 'sleep', ms: '5' }, /field "ms" must be a number/],
+    [{ op: 'sleep' }, /field "ms" is missing/],
+    [{ op: 'reg', w: 'w', script: 'U;j5' }, /unrecognized script command "j5"/],
+    [{ op: 'touch', file: 'cfg', text: 'extra=%ID%.child U;j5' }, /unrecognized script command "j5"/],
+    [{ op: 'touch', file: 'cfg', text: 'extra=%ID%.child U\nprio=3' }, /unrecognized field in a worker's description: "prio"/],
+    [{ op: 'sql', sql: 'SELECT bgwo_juggle(1)' }, /unrecognized call of "bgwo_juggle"/],
+    [{ op: 'alive', who: [5] }, /field "who" must be/],
+  ])('refuses %o', (step, problem) => {
+    expect(withStep(step).join('\n')).toMatch(problem);
+  });
+
+  it('refuses what it does not know of a cluster', () => {
+    const setup = { steps: [], cluster: 'fresh' as const, clusters: { m: { static: [{ w: 'w', colour: 'red' }], moon: true } } };
+    const problems = problemsOf(scenarioWith({ setup: { ...setup, weather: 1 } as never })).join('\n');
+    expect(problems).toMatch(/unrecognized setup field "weather"/);
+    expect(problems).toMatch(/cluster m: unrecognized field "moon"/);
+    expect(problems).toMatch(/static worker w: unrecognized field "colour"/);
+  });
+
+  it('says of what is no scenario that it is none', () => {
+    expect(problemsOf({ id: 'a' } as never)).toEqual(['not a scenario']);
+  });
+
+  it('knows which scenarios need a database', () => {
+    const byId = (id: string): boolean => usesDatabase(recorded.find((scenario) => scenario.id === id) ?? scenarioWith({}));
+    expect(byId('mx.exit1.never')).toBe(false);
+    expect(byId('conn.baddb')).toBe(true); // a worker connects
+    expect(byId('crash.exit1_then_crash')).toBe(true); // a session queries
+    expect(byId('term.same_statement')).toBe(false); // only calls of ours
+    expect(byId('start.primary')).toBe(true); // about the database's state
+  });
+});

@@ -1,0 +1,55 @@
+// The small interpreter of the oracle's SQL functions. Pure; see test/conformance/sql.ts.
+
+import { describe, expect, it } from 'vitest';
+import { withActivity, type ActivityRow } from '../../conformance/library/activity-sql.js';
+import { parseSql } from '../../conformance/sql.js';
+
+describe('SQL of scenarios', () => {
+  it.each([
+    ['SELECT 1', { kind: 'plain', activity: false }],
+    ['DO $$ BEGIN PERFORM 1; END $$', { kind: 'plain', activity: false }],
+    ["SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE '%x.%'", { kind: 'plain', activity: true }],
+    [
+      "SELECT bgwo_type_by_pid(pid) FROM pg_stat_activity WHERE a='b'",
+      { kind: 'each', function: 'bgwo_type_by_pid', pids: "SELECT pid FROM pg_stat_activity WHERE a='b'" },
+    ],
+    ["SELECT bgwo_crash('segv')", { kind: 'select', columns: [{ kind: 'call', name: 'bgwo_crash', args: [{ kind: 'value', value: 'segv' }] }] }],
+    [
+      'SELECT pg_terminate_backend(%PID:w%)',
+      { kind: 'select', columns: [{ kind: 'call', name: 'pg_terminate_backend', args: [{ kind: 'value', value: '%PID:w%' }] }] },
+    ],
+  ])('understands %s', (sql, parsed) => {
+    expect(parseSql(sql)).toEqual(parsed);
+  });
+
+  it('reads a DO block statement by statement', () => {
+    const sql = String.raw`DO $d$ DECLARE h int; BEGIN h := bgwo_reg(E'name=a''b\nextra=a'); PERFORM bgwo_terminate(h); RAISE NOTICE 'is: %', bgwo_status(h); END $d$`;
+    expect(parseSql(sql)).toEqual({
+      kind: 'do',
+      statements: [
+        { kind: 'assign', variable: 'h', value: { kind: 'call', name: 'bgwo_reg', args: [{ kind: 'value', value: "name=a'b\nextra=a" }] } },
+        { kind: 'perform', value: { kind: 'call', name: 'bgwo_terminate', args: [{ kind: 'variable', name: 'h' }] } },
+        { kind: 'notice', format: 'is: %', args: [{ kind: 'call', name: 'bgwo_status', args: [{ kind: 'variable', name: 'h' }] }] },
+      ],
+    });
+  });
+
+  it.each([
+    'SELECT bgwo_status(1), 2 +',
+    'SELECT bgwo_status(1) FROM t',
+    'SELECT bgwo_status(1, 2)',
+    'DO $$ BEGIN IF bgwo_status(1) THEN END IF; END $$',
+  ])('refuses %s', (sql) => {
+    expect(() => parseSql(sql)).toThrow(/unrecognized/);
+  });
+
+  it("puts our processes in the place of the catalog's view", () => {
+    const rest = { datname: null, usename: null, application_name: '', wait_event_type: null, wait_event: null, state: null, query: null };
+    const rows: ActivityRow[] = [{ pid: 7, backend_type: "it's", ...rest }];
+    const sql = withActivity('SELECT 1 FROM pg_stat_activity', rows);
+    expect(sql).toMatch(
+      /^WITH pg_stat_activity\(pid, backend_type, .*\) AS \(SELECT 0, .* WHERE false UNION ALL SELECT 7, 'it''s'::text, NULL::text/,
+    );
+    expect(sql.endsWith(') SELECT 1 FROM pg_stat_activity')).toBe(true);
+  });
+});
