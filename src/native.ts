@@ -38,6 +38,10 @@ export interface Native {
   takeRecorded(): number;
   signalCount(signo: number): number;
   setDieMessage(before: string, withTime: boolean, after: string): void;
+  /** SIGTERM's default action lets exit callbacks in JavaScript run, for a tenth of a second at most until they begin. */
+  deferDie(): number;
+  /** What a session's client is told when SIGQUIT ends its backend, by the reason at that offset. */
+  setQuitMessages(fd: number, messages: readonly Uint8Array[], reason: number): number;
   holdInterrupts(): void;
   resumeInterrupts(): void;
 
@@ -95,6 +99,7 @@ export interface Native {
   takeExits(install: boolean): boolean;
   exitNow(status: number): never;
   exitDirty(status: number): never;
+  abort(): never;
 }
 
 function load(): Native {

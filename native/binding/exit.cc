@@ -7,6 +7,8 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include <functional>
 
 #include "binding/args.h"
@@ -62,11 +64,15 @@ static Napi::Value ExitNow(const Napi::CallbackInfo& info) { BgwExitNow(Int(info
 // _exit(2): leaves without detaching, which the postmaster takes for a crash.
 static Napi::Value ExitDirty(const Napi::CallbackInfo& info) { _exit(Int(info, 0)); }
 
+// abort(3): what PANIC does. Node's own abort prints stacks first.
+static Napi::Value Abort(const Napi::CallbackInfo& info) { abort(); }
+
 void InitExit(Napi::Object exports) {
   BgwSetExitHook(BgwProcDetach);
   Export<TakeExits>(exports, "takeExits");
   Export<ExitNow>(exports, "exitNow");
   Export<ExitDirty>(exports, "exitDirty");
+  Export<Abort>(exports, "abort");
 }
 
 }  // namespace bgw

@@ -41,7 +41,7 @@ static Napi::Value Flock(const Napi::CallbackInfo& info) { return Number(info, B
 static Napi::Value Random32(const Napi::CallbackInfo& info) {
   unsigned value = 0;
   int result = BgwRandom32(&value);
-  return Number(info, result < 0 ? result : value);
+  return Number(info, result < 0 ? static_cast<double>(result) : static_cast<double>(value));
 }
 
 // Arguments: file, argv, environment. Returns -errno, or not at all.

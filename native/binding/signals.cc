@@ -1,4 +1,7 @@
 // Glue for core/signals.h.
+#include <cerrno>
+#include <string>
+
 #include "binding/args.h"
 extern "C" {
 #include "core/signals.h"
@@ -31,6 +34,24 @@ static Napi::Value SetDieMessage(const Napi::CallbackInfo& info) {
   BgwSetDieMessage(Text(info, 0).c_str(), info[1].As<Napi::Boolean>(), Text(info, 2).c_str());
   return info.Env().Undefined();
 }
+static Napi::Value DeferDie(const Napi::CallbackInfo& info) { return Number(info, BgwDeferDie()); }
+
+// Arguments: descriptor, an array of three byte arrays, offset of the reason in shared memory.
+static Napi::Value SetQuitMessages(const Napi::CallbackInfo& info) {
+  static std::string kept[3];
+  BgwQuitMessage messages[3];
+  Napi::Array array = info[1].As<Napi::Array>();
+  for (uint32_t i = 0; i < 3; i++) {
+    Napi::Uint8Array bytes = array.Get(i).As<Napi::Uint8Array>();
+    kept[i].assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
+    messages[i] = {kept[i].data(), kept[i].size()};
+  }
+  int32_t* reason = At<int32_t>(Long(info, 2));
+  if (reason == nullptr) return Number(info, -EINVAL);
+  BgwSetQuitMessages(Int(info, 0), messages, reason);
+  return Number(info, 0);
+}
+
 static Napi::Value HoldInterrupts(const Napi::CallbackInfo& info) {
   BgwHoldInterrupts();
   return info.Env().Undefined();
@@ -49,6 +70,8 @@ void InitSignals(Napi::Object exports) {
   Export<TakeRecorded>(exports, "takeRecorded");
   Export<SignalCount>(exports, "signalCount");
   Export<SetDieMessage>(exports, "setDieMessage");
+  Export<DeferDie>(exports, "deferDie");
+  Export<SetQuitMessages>(exports, "setQuitMessages");
   Export<HoldInterrupts>(exports, "holdInterrupts");
   Export<ResumeInterrupts>(exports, "resumeInterrupts");
 }

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,15 @@ static bool wake_wait_set;
 static _Atomic int holdoff_count;
 static _Atomic int die_pending;
 
+// While set, SIGTERM's default action waits for JavaScript, and this timer for JavaScript's patience to end.
+static bool die_deferred;
+static timer_t die_timer;
+enum { kDieGraceMs = 100 };
+
+static int quit_fd = -1;
+static BgwQuitMessage quit_messages[3];
+static const volatile int32_t *quit_reason;
+
 static char die_before[1024];
 static char die_after[1024];
 static bool die_with_time;
@@ -40,6 +50,8 @@ void BgwSignalsInit(void) {
   for (int i = 0; i < 32; i++) atomic_store(&counts[i], 0);
   atomic_store(&holdoff_count, 0);
   atomic_store(&die_pending, 0);
+  die_deferred = false;  // timers do not survive a fork
+  quit_fd = -1;
 }
 
 void BgwSignalsWakeWaitSet(void) { wake_wait_set = true; }
@@ -134,11 +146,76 @@ void BgwResumeInterrupts(void) {
   if (atomic_fetch_sub(&holdoff_count, 1) == 1 && atomic_load(&die_pending)) DieNow();
 }
 
+int BgwDeferDie(void) {
+  if (die_deferred) return 0;
+  struct sigevent event;
+  memset(&event, 0, sizeof(event));
+  // SIGALRM is what PostgreSQL's own timeouts use; a handler can tell our timer's from anybody else's. To the main thread alone.
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = SIGALRM;
+  event.sigev_value.sival_ptr = &die_timer;
+  event._sigev_un._tid = main_tid;
+  if (timer_create(CLOCK_MONOTONIC, &event, &die_timer) < 0) return bgw_errno();
+  die_deferred = true;
+  return 0;
+}
+
+void BgwSetQuitMessages(int fd, const BgwQuitMessage messages[3], const volatile int32_t *reason) {
+  memcpy(quit_messages, messages, sizeof(quit_messages));
+  quit_reason = reason;
+  quit_fd = fd;
+}
+
 // --- handlers --------------------------------------------------------------------------------------------------------------------
 
+// PostgreSQL's quickdie: a client is told why it is left alone. A message of the protocol's, whole or not at all.
+static void SayWhyWeQuit(void) {
+  if (quit_fd < 0) return;
+  int32_t reason = *quit_reason;
+  const BgwQuitMessage *message = &quit_messages[reason == 1 || reason == 2 ? reason : 0];
+  (void)!send(quit_fd, message->bytes, message->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void RecordAndWake(int signo, pid_t pid) {
+  // Record, then wake: SIGURG is blocked for life and stays readable in the wait set's descriptor, so a wait that is about to
+  // sleep (between its look at `recorded` and epoll_wait) is woken too.
+  atomic_fetch_or(&recorded, 1u << (signo - 1));
+  if (wake_wait_set) syscall(SYS_tgkill, pid, main_tid, SIGURG);
+}
+
+// A fault of this process's own, as opposed to a signal that somebody sent. To record it and return would repeat it for ever.
+static bool IsFault(int signo, const siginfo_t *info) {
+  return (signo == SIGFPE || signo == SIGSEGV || signo == SIGBUS || signo == SIGILL) && info->si_code > 0;
+}
+
+// SIGTERM's default action.
+static void Die(int signo, pid_t pid) {
+  // Without a handler for SIGALRM the timer would do nothing, or worse: then there is no waiting either.
+  if (die_deferred && dispositions[SIGALRM] == kBgwRecord) {
+    static const struct itimerspec kGrace = {.it_value = {.tv_sec = 0, .tv_nsec = kDieGraceMs * 1000000L}};
+    RecordAndWake(signo, pid);
+    timer_settime(die_timer, 0, &kGrace, NULL);
+    return;
+  }
+  if (atomic_load(&holdoff_count) == 0) DieNow();
+  atomic_store(&die_pending, 1);
+}
+
+static bool IsDieTimer(int signo, const siginfo_t *info) {
+  return signo == SIGALRM && info->si_code == SI_TIMER && info->si_value.sival_ptr == &die_timer;
+}
+
 static void Handler(int signo, siginfo_t *info, void *context) {
-  (void)info;
   (void)context;
+  if (IsDieTimer(signo, info)) {
+    // The grace is over: JavaScript computes, or is stuck. Had it begun to leave, it would hold interrupts.
+    if (atomic_load(&holdoff_count) == 0) DieNow();
+    return;
+  }
+  if (IsFault(signo, info)) {
+    signal(signo, SIG_DFL);  // the instruction is executed again, and ends us as it would have
+    return;
+  }
   int saved_errno = errno;
   pid_t pid = getpid();
   if ((pid_t)syscall(SYS_gettid) != main_tid) {
@@ -155,16 +232,13 @@ static void Handler(int signo, siginfo_t *info, void *context) {
   atomic_fetch_add(&counts[signo], 1);
   switch (dispositions[signo]) {
     case kBgwCrashExit:
+      SayWhyWeQuit();
       _exit(2);
     case kBgwDie:
-      if (atomic_load(&holdoff_count) == 0) DieNow();
-      atomic_store(&die_pending, 1);
+      Die(signo, pid);
       break;
     default:
-      // Record, then wake: SIGURG is blocked for life and stays readable in the wait set's descriptor, so a wait that is about to
-      // sleep (between its look at `recorded` and epoll_wait) is woken too.
-      atomic_fetch_or(&recorded, 1u << (signo - 1));
-      if (wake_wait_set) syscall(SYS_tgkill, pid, main_tid, SIGURG);
+      RecordAndWake(signo, pid);
       break;
   }
   errno = saved_errno;

@@ -18,8 +18,8 @@ typedef enum BgwDisposition {
   kBgwDefault = 0,   // SIG_DFL
   kBgwIgnore = 1,    // SIG_IGN
   kBgwRecord = 2,    // note it, wake whoever waits; JavaScript acts at its next safe point
-  kBgwDie = 3,       // bgworker_die: FATAL line, exit 1, from inside the handler
-  kBgwCrashExit = 4  // SignalHandlerForCrashExit: _exit(2) at once
+  kBgwDie = 3,       // bgworker_die: FATAL line, exit 1, from inside the handler (but see BgwDeferDie)
+  kBgwCrashExit = 4  // SignalHandlerForCrashExit: what BgwSetQuitMessages says to the client, then _exit(2), at once
 } BgwDisposition;
 
 // First in the postmaster, then first in each child: remembers the main thread, forgets what was recorded.
@@ -45,6 +45,18 @@ uint32_t BgwSignalCount(int signo);
 
 // The FATAL line of kBgwDie: `before`, the time of day if with_time, `after`. Copied; cut at 1,024 bytes each.
 void BgwSetDieMessage(const char *before, bool with_time, const char *after);
+
+// From here on kBgwDie records and wakes as kBgwRecord does, so that exit callbacks in JavaScript can run; where no safe point is reached within
+// a tenth of a second, the process leaves from inside a handler after all. For good; per process.
+BGW_MUST_CHECK int BgwDeferDie(void);
+
+// What a session backend's client is told when SIGQUIT ends the backend: three messages, for the reasons 0, 1 and 2 that *reason (in shared
+// memory, written by the postmaster before the signal) then has. Pointers must stay valid.
+typedef struct BgwQuitMessage {
+  const void *bytes;
+  size_t length;
+} BgwQuitMessage;
+void BgwSetQuitMessages(int fd, const BgwQuitMessage messages[3], const volatile int32_t *reason);
 
 // While held, kBgwDie only notes itself; it acts when the last hold is released. Counts. Resuming what is not held does nothing.
 void BgwHoldInterrupts(void);

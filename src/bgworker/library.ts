@@ -67,7 +67,6 @@ export function resolveLibrary(name: string): string {
     throw new ErrorData({
       code: ERRCODE_UNDEFINED_FILE,
       message: `could not access file "${name}": No such file or directory`,
-      hint: `A library is named by an absolute path, by a path that begins with "./" and starts at "${libDir}", or by a name along "dynamic_library_path".`,
     });
   }
   return realpathSync(file);

@@ -30,7 +30,7 @@ Exit status: 0 success, 1 failure; "status" has two more.
 
 const MODES = `
 Shutdown modes are:
-  smart       quit after all sessions have ended; workers are asked to end at once
+  smart       quit after all sessions have ended; workers run on until then
   fast        quit directly, with proper shutdown (default)
   immediate   quit without complete shutdown; workers get no chance to clean up
 `;

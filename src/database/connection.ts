@@ -11,6 +11,7 @@ import { ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, ERRCODE_PROGRAM_LIMIT_EXCEEDE
 import { dataDir } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
 import { beforeShmemExit } from '../ipc/exit.js';
+import { checkForInterrupts } from '../ipc/signals.js';
 import { databaseConninfo } from './conninfo.js';
 import { openConnection, openConnectionByOid, type ConnectionOwner, type DatabaseConnection } from './open-connection.js';
 import { setSpiConnection } from './spi.js';
@@ -79,6 +80,7 @@ function beginInitialization(): ConnectionOwner {
 }
 
 async function initialize(owner: ConnectionOwner, flags: number, open: (conninfo: pg.ClientConfig) => Promise<DatabaseConnection>): Promise<void> {
+  checkForInterrupts();
   try {
     const connection = await open(workerConninfo());
     // Ends the server's side in order, also when the process leaves in the middle of a transaction. PostgreSQL: ShutdownPostgres.
@@ -89,6 +91,8 @@ async function initialize(owner: ConnectionOwner, flags: number, open: (conninfo
     owner.fatal(connectFailure(err, flags));
     throw err;
   }
+  // What came meanwhile could not be served earlier: there was nothing to cancel yet.
+  checkForInterrupts();
 }
 
 function workerConninfo(): pg.ClientConfig {

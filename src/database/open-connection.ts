@@ -3,7 +3,13 @@
 
 import pg from 'pg';
 import { ErrorData, type ErrorFields } from '../elog/error-data.js';
-import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, ERRCODE_OBJECT_IN_USE, ERRCODE_UNDEFINED_DATABASE } from '../elog/errcodes.js';
+import {
+  ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+  ERRCODE_OBJECT_IN_USE,
+  ERRCODE_QUERY_CANCELED,
+  ERRCODE_UNDEFINED_DATABASE,
+} from '../elog/errcodes.js';
+import { endIfAsked, interruptible, queryWasCanceled } from './cancel.js';
 import { connectError, endsConnection, lostConnection, noticeLevel, sayGoodbye, serverFields, statementError } from './server-error.js';
 import { runStatement, type StatementResult } from './statement-query.js';
 import type { SqlStatement } from './sql-statements.js';
@@ -24,6 +30,12 @@ export interface OpenConnectionOptions {
   /** Overrides the conninfo's; null leaves it. */
   readonly user: string | null;
   readonly owner: ConnectionOwner;
+}
+
+/** One statement, as part of a command string. */
+interface Command extends Pick<SqlStatement, 'text' | 'offset'> {
+  /** For what must not be cut short. C: HOLD_CANCEL_INTERRUPTS. */
+  readonly holdCancelInterrupts?: boolean;
 }
 
 /** An open connection. It is never reopened: session state would be lost silently. Its end is the end of its owner. */
@@ -64,22 +76,19 @@ export class DatabaseConnection {
 
   /**
    * Runs one statement. One at a time: a second call before the first is done is an error and not queued, because in a worker it is a forgotten `await`.
+   * An interrupt that becomes pending meanwhile cancels it on the server.
    * @throws ErrorData as the server words it; the connection's end does not return
    */
-  async run(
-    statement: Pick<SqlStatement, 'text' | 'offset'>,
-    values: readonly unknown[] = [],
-    limit = 0,
-    command: string = statement.text,
-  ): Promise<StatementResult> {
+  async run(statement: Command, values: readonly unknown[] = [], limit = 0, command: string = statement.text): Promise<StatementResult> {
     if (this.#busy) {
       const hint = 'A transaction runs one command at a time: await the earlier one first.';
       throw new ErrorData({ code: ERRCODE_OBJECT_IN_USE, message: 'another command is already in progress', hint });
     }
     this.#busy = true;
     try {
-      return await runStatement(this.#client, statement.text, values, limit);
+      return await interruptible(this.#client, runStatement(this.#client, statement.text, values, limit), !statement.holdCancelInterrupts);
     } catch (err) {
+      if (err instanceof pg.DatabaseError && err.code === ERRCODE_QUERY_CANCELED) queryWasCanceled();
       if (err instanceof pg.DatabaseError && !endsConnection(err)) throw statementError(err, command, statement.text, statement.offset);
       // A parameter or a column that we could not convert leaves the connection as it was.
       if (err instanceof TypeError || err instanceof RangeError || err instanceof SyntaxError) throw err;
@@ -106,6 +115,7 @@ export class DatabaseConnection {
   #lose(err: unknown): void {
     if (this.#lost) return;
     this.#lost = true;
+    endIfAsked();
     this.owner.fatal(lostConnection(err, this.owner.type));
   }
 }
@@ -130,9 +140,12 @@ export async function openConnection(options: OpenConnectionOptions): Promise<Da
   // Between connecting and the constructor below an error has no other listener; what it breaks rejects.
   client.on('error', () => undefined);
   try {
-    await client.connect();
-    await settleFormats(client, parameters);
-    const oid = options.database === null ? 0 : await currentDatabaseOid(client);
+    const establish = async (): Promise<number> => {
+      await client.connect();
+      await settleFormats(client, parameters);
+      return options.database === null ? 0 : currentDatabaseOid(client);
+    };
+    const oid = await interruptible(client, establish(), false);
     return new DatabaseConnection(client, parameters, oid, owner);
   } catch (err) {
     client.end().catch(() => undefined);

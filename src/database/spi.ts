@@ -15,6 +15,7 @@ import {
   ERRCODE_SYNTAX_ERROR,
   ERRCODE_WRONG_OBJECT_TYPE,
 } from '../elog/errcodes.js';
+import { checkForInterrupts } from '../ipc/signals.js';
 import type { DatabaseConnection } from './open-connection.js';
 import { SPI_ERROR_ARGUMENT, SPI_ERROR_COPY, SPI_ERROR_TRANSACTION, SPI_ERROR_UNCONNECTED, SPI_OK_CONNECT, SPI_OK_FINISH } from './spi-codes.js';
 import { noDatabaseSelected, resultCode } from './spi-result.js';
@@ -119,7 +120,7 @@ export async function abortCurrentTransaction(): Promise<void> {
   if (!started) return;
   const conn = connected();
   try {
-    await conn.run({ text: 'ROLLBACK', offset: 0 });
+    await conn.run({ text: 'ROLLBACK', offset: 0, holdCancelInterrupts: true });
   } finally {
     started = conn.transactionStatus !== 'I';
   }
@@ -145,7 +146,8 @@ export function spiFinish(): number {
  * `count` stops a query after that many rows. DIFFERS FROM POSTGRES: with RETURNING, C stops modifying after `count` rows; here all are
  * modified and `count` of them returned.
  * @returns `code` is negative, and nothing was run, for transaction control (SPI_ERROR_TRANSACTION) and for COPY from or to the client (SPI_ERROR_COPY)
- * @throws ErrorData with the server's fields; the transaction has failed then
+ * @throws ErrorData with the server's fields; the transaction has failed then. 57014 for a SIGINT (`statementCancelHandler`), which cancels the query on the
+ * server; with `die` a SIGTERM cancels it too, and the process ends. One that came before is served here, as in `checkForInterrupts`
  * @example
  * const { rows } = await spiExecute<{ n: bigint }>('SELECT count(*) AS n FROM t WHERE kind = $1', { values: ['delta'] });
  * @pg SPI_execute
@@ -206,6 +208,7 @@ async function executeOne(conn: DatabaseConnection, command: string, statement: 
     conn.owner.fatal(fatal);
     throw new ErrorData({ ...fatal, severity: 'FATAL' });
   }
+  checkForInterrupts();
   const { affected, fields, rows } = await conn.run(statement, options.values, options.count, command);
   return {
     code: resultCode(statement, fields !== null),
@@ -225,6 +228,7 @@ export async function tableBeginscanCatalog<Row = Record<string, unknown>>(catal
   const conn = inTransaction();
   if (isAbortedTransactionBlockState()) throw transactionFailed();
   if (!SHARED_CATALOGS.has(catalog)) throw new ErrorData({ code: ERRCODE_WRONG_OBJECT_TYPE, message: `"${catalog}" is not a shared catalog` });
+  checkForInterrupts();
   const { rows } = await conn.run({ text: `SELECT * FROM pg_catalog.${catalog}`, offset: 0 });
   return rows as Row[];
 }

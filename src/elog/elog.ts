@@ -6,6 +6,7 @@ import { writeSync } from 'node:fs';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_SUCCESSFUL_COMPLETION, ERRCODE_WARNING } from './errcodes.js';
 import { ERROR, ErrorData, type ErrorFields, FATAL, LOG, PANIC, WARNING, errorFields, levelName } from './error-data.js';
 import { myBackendTypeName, myProcPid } from '../globals.js';
+import { native } from '../native.js';
 
 let logMinMessages: number = WARNING;
 let logLinePrefix = '%m [%p] ';
@@ -13,7 +14,15 @@ let logLinePrefix = '%m [%p] ';
 /** Takes the settings `log_min_messages` and `log_line_prefix`. Called by the settings' own code when they change. */
 export function configureLog(settings: { minMessages?: number; linePrefix?: string }): void {
   if (settings.minMessages !== undefined) logMinMessages = settings.minMessages;
-  if (settings.linePrefix !== undefined) logLinePrefix = settings.linePrefix;
+  if (settings.linePrefix === undefined || settings.linePrefix === logLinePrefix) return;
+  logLinePrefix = settings.linePrefix;
+  linePrefixHook();
+}
+
+// Where a line is kept ready with its prefix (src/ipc/signals.ts), it must be made anew.
+let linePrefixHook: () => void = () => undefined;
+export function setLinePrefixHook(hook: () => void): void {
+  linePrefixHook = hook;
 }
 
 // What ends the process is installed by src/ipc/exit.ts, which stands above this layer.
@@ -133,7 +142,7 @@ export function ereport(level: number, fields: ErrorFields): void {
   }
   if (level < FATAL) throw new ErrorData({ ...fields, message: fields.message, severity: 'ERROR' }); // `fields` may be a caught error
   emit(level, fields);
-  if (level >= PANIC) process.abort();
+  if (level >= PANIC) native.abort();
   exitProcess(1);
 }
 

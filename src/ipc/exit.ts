@@ -9,7 +9,7 @@ import { ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
 import { FATAL } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setExitProcess } from '../elog/elog.js';
 import { procExitInprogress, setProcExitInprogress } from '../globals.js';
-import { native } from '../native.js';
+import { check, native } from '../native.js';
 
 /** `code` is the exit status, or -1 when the process leaves by `process.exit` (C: plain exit). `arg` is what was registered. */
 export type ExitCallback = (code: number, arg: unknown) => void;
@@ -32,13 +32,15 @@ function add(list: Entry[], name: string, callback: ExitCallback, arg: unknown):
     ereport(FATAL, { code: ERRCODE_PROGRAM_LIMIT_EXCEEDED, message: `out of ${name} slots` });
   }
   list.push({ callback, arg });
+  check(native.deferDie(), 'timer_create'); // SIGTERM's default action is to find time for it
 }
 
 /**
  * Registers a callback for the time before this process leaves shared memory, while everything still works.
  *
- * It runs on every orderly way out: return, error, `procExit`, `process.exit`. It does not run when the default SIGTERM action ends the
- * process, nor at SIGQUIT or SIGKILL. It must be synchronous. The last registered runs first.
+ * It runs on every orderly way out: return, error, `procExit`, `process.exit`, SIGTERM. It does not run at SIGQUIT or SIGKILL, nor where the default
+ * SIGTERM action finds the process in a computation that reaches no safe point for a tenth of a second. It must be synchronous. The last
+ * registered runs first.
  * @example beforeShmemExit(() => myQueue.release());
  * @pg before_shmem_exit
  */

@@ -1,6 +1,9 @@
 // The standard handlers that processes install. A handler does nothing but note what happened and set the latch; whoever waits does the rest.
 // PostgreSQL: src/backend/postmaster/interrupt.c, src/backend/storage/ipc/procsignal.c, src/backend/tcop/postgres.c (StatementCancelHandler).
 
+import { ERRCODE_FLOATING_POINT_EXCEPTION } from '../elog/errcodes.js';
+import { ERROR } from '../elog/error-data.js';
+import { ereport } from '../elog/elog.js';
 import { myLatch, setLatch } from './latch.js';
 import { noteQueryCancel, type SignalHandler } from './signals.js';
 
@@ -15,6 +18,16 @@ export const procsignalSigusr1Handler: SignalHandler = () => setLatch(myLatch);
 export const statementCancelHandler: SignalHandler = () => {
   noteQueryCancel();
   setLatch(myLatch);
+};
+
+/** SIGFPE of backends and of workers with the connection flag, where somebody sent it: an error. A real fault ends the process. @pg FloatExceptionHandler */
+export const floatExceptionHandler: SignalHandler = () => {
+  ereport(ERROR, {
+    code: ERRCODE_FLOATING_POINT_EXCEPTION,
+    message: 'floating-point exception',
+    detail:
+      'An invalid floating-point operation was signaled. This probably means an out-of-range result or an invalid operation, such as division by zero.',
+  });
 };
 
 /** Was SIGHUP received since it was last set to false? @pg ConfigReloadPending */

@@ -11,7 +11,7 @@
 //   }
 
 import { procExit } from './exit.js';
-import { noteProcDie, processSignals, type SignalHandler } from './signals.js';
+import { noteProcDie, processSignals, type SignalHandler, wakeInterruptWaiters } from './signals.js';
 import { ERRCODE_INTERNAL_ERROR } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { check, native } from '../native.js';
@@ -92,6 +92,7 @@ function onWake(result: number): void {
   check(result, 'epoll_wait');
   processSignals();
   const dead = native.postmasterDeathSeen();
+  if (dead) wakeInterruptWaiters();
   for (const waiter of waiters) {
     if ((waiter.events & WL_LATCH_SET) !== 0 && native.latchIsSet(waiter.latch.offset) === 1) waiter.finish(WL_LATCH_SET);
     else if (dead && (waiter.events & (WL_POSTMASTER_DEATH | WL_EXIT_ON_PM_DEATH)) !== 0) waiter.finish(WL_POSTMASTER_DEATH);

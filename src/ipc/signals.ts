@@ -8,7 +8,7 @@ import { constants } from 'node:os';
 
 import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
 import { ERROR, FATAL } from '../elog/error-data.js';
-import { ereport, fatalLineParts } from '../elog/elog.js';
+import { ereport, fatalLineParts, setLinePrefixHook } from '../elog/elog.js';
 import { myBackendType, myBackendTypeName } from '../globals.js';
 import { check, native } from '../native.js';
 
@@ -46,8 +46,10 @@ export function pqsignal(signal: number | NodeJS.Signals, handler: SignalHandler
   handlers.delete(signo);
   if (handler === SIG_DFL) check(native.signal(signo, Disposition.default), 'sigaction');
   else if (handler === SIG_IGN) check(native.signal(signo, Disposition.ignore), 'sigaction');
-  else if (handler === bgworkerDie) check(native.signal(signo, Disposition.die), 'sigaction');
-  else if (handler === signalHandlerForCrashExit) check(native.signal(signo, Disposition.crashExit), 'sigaction');
+  else if (handler === bgworkerDie) {
+    handlers.set(signo, dieInOrder); // called only where exit callbacks are to run
+    check(native.signal(signo, Disposition.die), 'sigaction');
+  } else if (handler === signalHandlerForCrashExit) check(native.signal(signo, Disposition.crashExit), 'sigaction');
   else if (typeof handler === 'function') {
     handlers.set(signo, handler);
     check(native.signal(signo, Disposition.record), 'sigaction');
@@ -57,6 +59,7 @@ export function pqsignal(signal: number | NodeJS.Signals, handler: SignalHandler
 /** In a fresh child: the handlers of the parent are not ours. */
 export function forgetSignalHandlers(): void {
   handlers.clear();
+  interruptWaiters.clear();
   procDiePending = false;
   queryCancelPending = false;
 }
@@ -67,17 +70,29 @@ export function signalCount(signal: number | NodeJS.Signals): number {
 }
 
 /**
- * The default action of SIGTERM in a worker: the process leaves from inside the signal handler with PostgreSQL's FATAL line and status 1,
- * whatever it is doing. Exit callbacks in JavaScript do not run; what must be released in shared memory is.
+ * The default action of SIGTERM in a worker: PostgreSQL's FATAL line and status 1, whatever the worker is doing. Without exit callbacks in JavaScript
+ * the process leaves at once, from inside the signal handler. With some (a database connection registers one) it leaves at the next safe point and
+ * runs them; where none comes within a tenth of a second, it leaves without. What must be released in shared memory is in any case.
+ *
+ * A query that is under way is not cancelled: the database server's process for it goes on, holding its locks, until the query ends and the server finds
+ * the connection closed (or sooner, by its setting `client_connection_check_interval`). A worker that runs queries is better off with `die`, which cancels.
  * @pg bgworker_die
  */
 export const bgworkerDie: SignalHandler = () => undefined;
 
+// The default action at a safe point. From here on the timer that would end us finds interrupts held, and a second SIGTERM changes nothing.
+function dieInOrder(): void {
+  native.holdInterrupts();
+  noteProcDie();
+  if (interruptWaiters.size === 0) checkForInterrupts(); // else who waits for a server ends that first
+}
+
 /** The action of SIGQUIT: `_exit(2)` at once. @pg SignalHandlerForCrashExit */
 export const signalHandlerForCrashExit: SignalHandler = () => undefined;
 
-/** What the default SIGTERM action says; again after the log's prefix or the worker's type changed. */
+/** What the default SIGTERM action says. Again after the worker's type changed; after the log's prefix changed it is called by itself. */
 export function armBgworkerDie(): void {
+  setLinePrefixHook(armBgworkerDie);
   const { before, withTime, after } = fatalLineParts(ERRCODE_ADMIN_SHUTDOWN, terminationMessage());
   native.setDieMessage(before, withTime, after);
 }
@@ -88,12 +103,31 @@ function terminationMessage(): string {
     : 'terminating connection due to administrator command';
 }
 
-let procDiePending = false;
-let queryCancelPending = false;
+/** Has {@link noteProcDie} noted a SIGTERM that nobody has acted on? C: ProcDiePending. */
+export let procDiePending = false;
+/** Has {@link noteQueryCancel} noted a SIGINT that nobody has acted on? C: QueryCancelPending. */
+export let queryCancelPending = false;
+
+const interruptWaiters = new Set<() => void>();
+
+/**
+ * For who waits for something that neither a latch nor a signal ends, such as a server's answer: is called when an interrupt becomes pending, and when the
+ * postmaster has died; perhaps more than once. It sees to it that the wait ends; whoever waited then calls {@link checkForInterrupts}.
+ * @returns the function that takes it back
+ */
+export function onInterrupt(waiter: () => void): () => void {
+  interruptWaiters.add(waiter);
+  return () => interruptWaiters.delete(waiter);
+}
+
+export function wakeInterruptWaiters(): void {
+  for (const waiter of interruptWaiters) waiter();
+}
 
 /** What the standard SIGINT handler notes; {@link checkForInterrupts} acts on it. */
 export function noteQueryCancel(): void {
   queryCancelPending = true;
+  wakeInterruptWaiters();
 }
 
 /**
@@ -102,6 +136,7 @@ export function noteQueryCancel(): void {
  */
 export function noteProcDie(): void {
   procDiePending = true;
+  wakeInterruptWaiters();
 }
 
 /**

@@ -11,7 +11,7 @@ import { elog, emitErrorReport } from '../elog/elog.js';
 import { dataDir, myProcPid } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
 import { procExit } from '../ipc/exit.js';
-import { setMyLatch } from '../ipc/latch.js';
+import { WL_EXIT_ON_PM_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
 import { PMSIGNAL_BEGIN_HOT_STANDBY, PMSIGNAL_RECOVERY_FINISHED, PMSIGNAL_RECOVERY_STARTED, sendPostmasterSignal } from '../ipc/pmsignal.js';
 import { initProcess } from '../ipc/proc.js';
 import { setPsDisplay } from '../ipc/ps-status.js';
@@ -32,6 +32,8 @@ function startupMain(procIndex: number): void {
   pqsignal('SIGCHLD', SIG_DFL);
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGPWR'] as const) pqsignal(signal, SIG_IGN);
   backgroundWorkerUnblockSignals();
+  // Its waits are the client's, which know nothing of the postmaster: with allow_orphan_workers it would stay, and keep the next postmaster out.
+  void waitLatch(myLatch, WL_EXIT_ON_PM_DEATH);
   const conninfo = databaseConninfo(getConfigOption('database'), dataDir);
   if (conninfo === null) procExit(0);
   const fail = (err: unknown): never => {

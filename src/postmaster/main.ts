@@ -6,7 +6,7 @@
 
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { becomeChild } from './child-main.js';
 import { checkNode, parseCommandLine, reexecuteIfNeeded, type PostmasterOptions } from './command-line.js';
@@ -24,7 +24,7 @@ import { prepareOwnedCluster } from '../database/owned.js';
 import { ERRCODE_INSUFFICIENT_PRIVILEGE } from '../elog/errcodes.js';
 import { ErrorData, FATAL, LOG } from '../elog/error-data.js';
 import { elog, emitErrorReport } from '../elog/elog.js';
-import { myProcPid, setMyBackendType, setPostmaster } from '../globals.js';
+import { libDir, myProcPid, setMyBackendType, setPostmaster } from '../globals.js';
 import { CONFIG_FILE_NAME, getConfigOption, processConfigFileInternal, setConfigOption } from '../guc/guc.js';
 import { prepareIdentity } from '../launch/identity.js';
 import { check, native } from '../native.js';
@@ -53,7 +53,10 @@ function readSettings({ dataDir, settings }: PostmasterOptions): void {
 function startDatabase(dataDir: string): DatabaseServer | null {
   if (getConfigOption('database') !== 'owned') return null;
   const log = (message: string): void => elog(LOG, message);
-  const database = new DatabaseServer(prepareOwnedCluster({ dataDir, bindirSetting: getConfigOption('pg_bindir'), log }));
+  // We are in the data directory by now: a relative path starts where the postmaster was started.
+  const setting = getConfigOption('pg_bindir');
+  const bindirSetting = setting === '' ? '' : resolve(libDir, setting);
+  const database = new DatabaseServer(prepareOwnedCluster({ dataDir, bindirSetting, log }));
   const failure = database.start();
   if (failure?.type === 'database lost') throw new ErrorData({ severity: 'FATAL', message: failure.message });
   return database;

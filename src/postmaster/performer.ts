@@ -47,7 +47,8 @@ import {
 import { forkProcess } from '../launch/fork.js';
 import { native } from '../native.js';
 import { encodeFrame } from '../session/protocol.js';
-import { resetSharedMemory } from '../shmem/shmem.js';
+import { HEADER } from '../shmem/layout.js';
+import { resetSharedMemory, sharedMemory } from '../shmem/shmem.js';
 
 /** What a fresh child is to become. */
 export type ChildRole =
@@ -175,6 +176,7 @@ export class Performer {
         countTerminatedParallelWorker();
         return null;
       case 'kill':
+        if (action.signal === 'SIGQUIT') setQuitReason(state);
         signalChild(action.pid, action.signal, action.group);
         return null;
       case 'close connection':
@@ -239,6 +241,11 @@ export class Performer {
       }
     }
   }
+}
+
+/** Why SIGQUIT is sent, for what a session's backend tells its client: 1 a crash, 2 an immediate shutdown. 0: nobody said (contract X-20, T-23). */
+function setQuitReason(state: PostmasterState): void {
+  sharedMemory().store(HEADER.quitReason, state.shutdown === 'immediate' ? 2 : 1);
 }
 
 function readSlots(): SlotView[] {

@@ -19,16 +19,18 @@ import {
 } from '../bgworker/handle.js';
 import { loadExternalFunction } from '../bgworker/library.js';
 import { registerDynamicBackgroundWorker } from '../bgworker/register.js';
-import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_PROTOCOL_VIOLATION, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
+import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_CRASH_SHUTDOWN, ERRCODE_PROTOCOL_VIOLATION, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
 import { ERROR, ErrorData, FATAL, INFO, levelName } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setClientSink } from '../elog/elog.js';
 import { myProcPid, postmasterPid } from '../globals.js';
 import { procExit } from '../ipc/exit.js';
 import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
 import { initProcess } from '../ipc/proc.js';
-import { procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
+import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, pqsignal } from '../ipc/signals.js';
 import { setPsDisplay } from '../ipc/ps-status.js';
+import { check, native } from '../native.js';
+import { HEADER } from '../shmem/layout.js';
 
 /** What the postmaster accepted. */
 export interface ClientConnection {
@@ -123,6 +125,22 @@ class Backend {
   }
 }
 
+// What PostgreSQL's quickdie says, by the postmaster's reason. The handler sends the bytes as they are.
+function armQuitMessages(fd: number): void {
+  const warning = (code: string, message: string, more: { detail?: string; hint?: string } = {}): Buffer =>
+    encodeFrame({ type: 'notice', level: 'WARNING', error: { code, message, ...more } });
+  const messages = [
+    warning(ERRCODE_ADMIN_SHUTDOWN, 'terminating connection because of unexpected SIGQUIT signal'),
+    warning(ERRCODE_CRASH_SHUTDOWN, 'terminating connection because of crash of another server process', {
+      detail:
+        'The postmaster has commanded this server process to roll back the current transaction and exit, because another server process exited abnormally and possibly corrupted shared memory.',
+      hint: 'In a moment you should be able to reconnect to the database and repeat your command.',
+    }),
+    warning(ERRCODE_ADMIN_SHUTDOWN, 'terminating connection due to immediate shutdown command'),
+  ];
+  check(native.setQuitMessages(fd, messages, HEADER.quitReason), 'setQuitMessages');
+}
+
 /** Runs in a fresh child, for its whole life. Returns to the event loop; ends by procExit. */
 export function backendMain(procIndex: number, client: ClientConnection): void {
   const name = `session of PID ${client.pid}`;
@@ -135,6 +153,7 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   pqsignal('SIGUSR1', procsignalSigusr1Handler);
   pqsignal('SIGHUP', signalHandlerForConfigReload);
   pqsignal('SIGCHLD', SIG_DFL);
+  pqsignal('SIGFPE', floatExceptionHandler);
   for (const signal of ['SIGALRM', 'SIGPWR'] as const) pqsignal(signal, () => undefined);
   for (const signal of ['SIGUSR2', 'SIGPIPE', 'SIGTTIN', 'SIGTTOU', 'SIGXFSZ'] as const) pqsignal(signal, SIG_IGN);
   const fail = (err: unknown): never => {
@@ -146,6 +165,7 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   void waitLatch(myLatch, WL_POSTMASTER_DEATH).then(() => {
     ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: 'terminating connection due to unexpected postmaster exit' });
   });
+  armQuitMessages(client.fd);
   // Before the application hears that the backend is ready: who signals it then finds it ready indeed.
   backgroundWorkerUnblockSignals();
   new Backend(client.fd).serve();

@@ -12,7 +12,7 @@ import { ERROR, ErrorData, FATAL } from '../elog/error-data.js';
 import { emitErrorReport } from '../elog/elog.js';
 import { myProcPid, procExitInprogress, setMyBackendType } from '../globals.js';
 import { procExit } from '../ipc/exit.js';
-import { procsignalSigusr1Handler, statementCancelHandler } from '../ipc/interrupt.js';
+import { floatExceptionHandler, procsignalSigusr1Handler, statementCancelHandler } from '../ipc/interrupt.js';
 import { myLatch, setLatch, setMyLatch } from '../ipc/latch.js';
 import { initProcess } from '../ipc/proc.js';
 import { setPsDisplay } from '../ipc/ps-status.js';
@@ -29,9 +29,10 @@ function installSignalHandlers(descriptor: Descriptor): void {
   // Without the flag SIGUSR1 is ignored (H-15): such a worker that waits for others installs procsignalSigusr1Handler.
   pqsignal('SIGUSR1', connects ? procsignalSigusr1Handler : SIG_IGN);
   pqsignal('SIGCHLD', SIG_DFL);
-  pqsignal('SIGALRM', () => undefined);
+  pqsignal('SIGFPE', connects ? floatExceptionHandler : SIG_IGN);
+  pqsignal('SIGALRM', () => setLatch(myLatch));
   pqsignal('SIGPWR', () => undefined);
-  for (const signal of ['SIGHUP', 'SIGUSR2', 'SIGPIPE', 'SIGFPE', 'SIGTTIN', 'SIGTTOU', 'SIGXFSZ'] as const) pqsignal(signal, SIG_IGN);
+  for (const signal of ['SIGHUP', 'SIGUSR2', 'SIGPIPE', 'SIGTTIN', 'SIGTTOU', 'SIGXFSZ'] as const) pqsignal(signal, SIG_IGN);
 }
 
 function joinSharedMemory(descriptor: Descriptor, procIndex: number, slot: number): void {

@@ -40,6 +40,21 @@ describe('a crash cycle', () => {
     });
   });
 
+  test.each([
+    ['X-20: a crash', 'SIGKILL', '57P02', 'terminating connection because of crash of another server process'],
+    ['T-23: an immediate shutdown', 'SIGQUIT', '57P01', 'terminating connection due to immediate shutdown command'],
+  ] as const)('%s ends a session with a WARNING that says why', async (_title, signal, code, message) => {
+    await withPostmaster({ shutdown: 'immediate' }, async (pm) => {
+      const session = await pm.connect();
+      const notices: { level: string; code: string; message: string }[] = [];
+      session.on('notice', (notice) => notices.push(notice));
+      const { pid } = await launch(session, worker('idle'));
+      process.kill(signal === 'SIGKILL' ? pid : pm.pid, signal);
+      await session.closed;
+      expect(notices).toMatchObject([{ level: 'WARNING', code, message }]);
+    });
+  });
+
   test('X-28: a worker that always crashes keeps the server in a loop, and a shutdown ends that', async () => {
     await withPostmaster({}, async (pm) => {
       const session = await pm.connect();

@@ -181,6 +181,13 @@ describe('who, and how', () => {
     expect((await refusal(['-D', dir, ...SETTINGS, '-c', setting]))[0]).toBe(`FATAL:  ${message}`);
   });
 
+  test('a relative pg_bindir starts where the postmaster was started', async () => {
+    const dir = tempDir();
+    chmodSync(dir, 0o700);
+    const args = ['-D', dir, ...SETTINGS, '-c', 'database=owned', '-c', 'pg_bindir=no/where'];
+    expect((await refusal(args))[0]).toBe(`FATAL:  invalid value for parameter "pg_bindir": "${join(process.cwd(), 'no/where')}"`);
+  });
+
   test('BGWORKER_DATA stands for -D, and an empty directory will do', async () => {
     const dir = tempDir();
     chmodSync(dir, 0o700);

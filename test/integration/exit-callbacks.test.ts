@@ -1,6 +1,6 @@
 // beforeShmemExit, onShmemExit, onProcExit: their order, what they get, and when they run. Contract 10.5, 7.3.
 import { describe, expect, test } from 'vitest';
-import { STOPPED, openSession, register, said, logLines, sharedPostmaster, worker } from './support.js';
+import { STOPPED, logLines, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const pm = sharedPostmaster();
 
@@ -58,7 +58,46 @@ describe('trouble', () => {
     expect(said(pm, 'callbacks7', 'unreachable')).toEqual([]);
   });
 
-  test('M-53: none run at the default SIGTERM’s exit, nor in those who are forked next', async () => {
+  test('M-53: none run in those who are forked next', async () => {
     expect((await callbacks(0)).calls).toHaveLength(12); // six of the first test, six of its own
+  });
+});
+
+describe('SIGTERM by default', () => {
+  /** A worker with callbacks is terminated where it is; what they said, and its FATAL lines. */
+  async function terminated(mainArg: number): Promise<{ calls: unknown[]; fatal: string[] }> {
+    const session = await openSession(pm);
+    const name = `stays${mainArg}`;
+    const handle = await register(session, worker('callbacksThenStays', { name, mainArg }));
+    await waitForSaid(pm, name, 'ready');
+    await session.terminateBackgroundWorker(handle);
+    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    await pm.waitForLog(new RegExp(`"${name}" \\(PID \\d+\\) exited with exit code 1`));
+    return { calls: said(pm, name, 'exit').map(({ data }) => data), fatal: logLines(pm, `terminating background worker "${name}"`) };
+  }
+  const all = [['before', 1], ['shmem', 1], ['proc', 1]]; // prettier-ignore
+
+  test.each([
+    [0, 'in the event loop'],
+    [1, 'in a blocking wait'],
+  ])('C-20: %i: %s, the callbacks run with status 1, after one FATAL line', async (mainArg) => {
+    const { calls, fatal } = await terminated(mainArg);
+    expect(calls).toEqual(all);
+    expect(fatal).toHaveLength(1);
+  });
+
+  test('C-20: in a computation that reaches no safe point it ends all the same, without them, and has left shared memory', async () => {
+    const { calls, fatal } = await terminated(2);
+    expect(calls).toEqual([]);
+    expect(fatal).toHaveLength(1);
+    expect(logLines(pm, 'terminating any other active server processes')).toEqual([]);
+  });
+
+  test('C-29: one that comes while callbacks run is discarded: the rest run, and the status stays 0', async () => {
+    const session = await openSession(pm);
+    const handle = await register(session, worker('callbacksThenStays', { name: 'leaves', mainArg: 3 }));
+    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    expect(said(pm, 'leaves', 'exit').map(({ data }) => data)).toEqual([['before', 0], ['shmem', 0], ['proc', 0]]); // prettier-ignore
+    expect(logLines(pm, '"leaves" (PID')).toEqual([]); // a status of 0 is no line of level LOG
   });
 });

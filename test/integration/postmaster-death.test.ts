@@ -32,7 +32,7 @@ describe('sessions', () => {
       const application = spawn(process.execPath, [fixture('application.mjs'), pm.dir, JSON.stringify(worker('idle'))], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
-      const exited = once(application, 'exit');
+      const exited = once(application, 'close');
       let output = '';
       application.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
       await waitUntil(() => output.includes('\n'), { what: 'the worker to start' });

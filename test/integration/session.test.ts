@@ -120,7 +120,7 @@ describe('errors arrive whole', () => {
 
   test('a library or function that is not there; names that are no text; ready-made calls that do not exist', async () => {
     const session = await openSession(pm);
-    expect(await errorOf(session.call('./nowhere', 'f'))).toMatchObject({ code: '58P01', hint: expect.any(String) as string });
+    expect(await errorOf(session.call('./nowhere', 'f'))).toMatchObject({ code: '58P01' });
     expect(await errorOf(session.call(CALLS, 'nowhere'))).toMatchObject({
       code: '42883',
       message: `could not find function "nowhere" in file "${CALLS}"`,

@@ -1,8 +1,10 @@
 // Signals as main finds them, and what they do. Contract 7.2.
-import { describe, expect, test } from 'vitest';
+import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { waitUntil } from '../helpers/index.js';
-import { STOPPED, end, launch, logLines, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { waitUntil, withPostmaster } from '../helpers/index.js';
+import { STOPPED, WORKERS, end, launch, logLines, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const pm = sharedPostmaster();
 const { signals } = constants;
@@ -65,6 +67,18 @@ describe('SIGTERM', () => {
     );
     await end(session, handle);
   });
+
+  test('C-20: its line has the log_line_prefix of the latest reload', () =>
+    withPostmaster({ preload: [WORKERS] }, async (pm) => {
+      const session = await openSession(pm);
+      const { handle, pid } = await launch(session, worker('reloadsSettings'));
+      await waitForSaid(pm, 'reloadsSettings', 'ready');
+      writeFileSync(join(pm.dir, 'bgworker.conf'), `log_line_prefix = 'new %p '\n`);
+      pm.signal('SIGHUP');
+      await pm.waitForLog(`\nnew ${pid} LOG:  @reloadsSettings prefixed null\n`);
+      await session.terminateBackgroundWorker(handle);
+      await pm.waitForLog(`\nnew ${pid} FATAL:  terminating background worker "reloadsSettings" due to administrator command\n`);
+    }));
 
   test('C-22: a pending one waits until signals are unblocked, and then nothing follows it', async () => {
     const session = await openSession(pm);

@@ -1,0 +1,139 @@
+// Waiting for the database server so that an interrupt ends the wait: what CHECK_FOR_INTERRUPTS inside of a query is to a C worker. Workers.
+// PostgreSQL: ProcessInterrupts in src/backend/tcop/postgres.c; PQcancel in src/interfaces/libpq/fe-connect.c.
+//
+// Our query runs in a process of the server's, which only a CancelRequest reaches: a connection of its own that names that process and its key.
+//
+//   the worker    query ─────────── SIGINT ── CancelRequest ───── answer ── end of the request ── next query
+//   the server          running … ─────────────────── 57014 ──────┘                    │
+//                                                     kill(pid, SIGINT) ── closes ─────┘
+//
+// The server closes a cancel connection after its signal is sent, and a signal that finds the process idle is dropped. So whoever waits for
+// that close before the next query is sent cannot hit it. A signal that comes before the query has been read is dropped as well: the request is repeated
+// until there is an answer.
+
+import { isIP } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { procExit } from '../ipc/exit.js';
+import { checkForInterrupts, onInterrupt, procDiePending, queryCancelPending } from '../ipc/signals.js';
+import { native } from '../native.js';
+
+/** A process that is to end waits so long for the answer to a query that it has cancelled, and then goes without. */
+const ANSWER_DEADLINE_MS = 5000;
+/** The same where nothing can be cancelled: while connecting, and in a rollback. */
+const UNCANCELLABLE_DEADLINE_MS = 1000;
+/** A command that begins with an interrupt pending (COMMIT) gets through if it does not wait, as in C. */
+const GRACE_MS = 100;
+/** Doubled each time: a function that catches query_canceled is not to be hit again and again. */
+const FIRST_REPEAT_MS = 100;
+/** A server that takes a cancel request and does not close its connection. */
+const REQUEST_TIMEOUT_MS = 5000;
+
+/** What we use of the client's insides; its published types leave them out. */
+interface ClientInternals {
+  readonly host: string;
+  readonly port: number;
+  /** null before the server has said it, and behind a pooler that does not. */
+  readonly processID: number | null;
+  readonly secretKey: number;
+  readonly ssl: boolean | { readonly key?: unknown };
+  readonly sslNegotiation: 'postgres' | 'direct';
+  readonly connection: { readonly stream: { readonly remoteAddress?: string; readonly remotePort?: number } };
+}
+
+interface CancelConnection {
+  readonly stream: { destroy(): void };
+  connect(portOrPath: number | string, host?: string): void;
+  requestSsl(): void;
+  cancel(processID: number, secretKey: number): void;
+  on(event: 'connect' | 'sslconnect' | 'error' | 'end', listener: () => void): void;
+}
+
+/** Is the process to end? By a SIGTERM that `die` noted, or because the postmaster is dead: a query is a wait with WL_EXIT_ON_PM_DEATH. */
+function mustEnd(): boolean {
+  return procDiePending || native.postmasterIsAlive() === 0;
+}
+
+/** Ends the process where it is to end: silently for a dead postmaster (L-44), else with the FATAL line. */
+export function endIfAsked(): void {
+  if (native.postmasterIsAlive() === 0) procExit(1);
+  if (procDiePending) checkForInterrupts();
+}
+
+/** After the server's 57014: ends the process where that is why we asked. Otherwise the server's error serves the SIGINT, and stands for ours. */
+export function queryWasCanceled(): void {
+  endIfAsked();
+  if (!queryCancelPending) return;
+  try {
+    checkForInterrupts();
+  } catch {
+    // "canceling statement due to user request", which the server has said with more.
+  }
+}
+
+/**
+ * Waits for an answer of the server's. An interrupt cancels what is under way, and the answer comes the sooner; what it is, an error or a result that
+ * was done already, is the caller's. Only a process that is to end does not wait longer than a deadline.
+ * @param cancellable no for what must not be cut short (ROLLBACK) or cannot be yet (connecting)
+ */
+export async function interruptible<T>(client: pg.Client, answer: Promise<T>, cancellable = true): Promise<T> {
+  const answered = new AbortController();
+  let request: Promise<void> | undefined;
+  let deadline: NodeJS.Timeout | undefined;
+  const interrupt = (): void => {
+    if (cancellable) request ??= cancelUntil(client, answered.signal);
+    if (mustEnd()) deadline ??= setTimeout(endIfAsked, cancellable ? ANSWER_DEADLINE_MS : UNCANCELLABLE_DEADLINE_MS);
+  };
+  const forget = onInterrupt(interrupt);
+  const pendingAlready = procDiePending || queryCancelPending || native.postmasterDeathSeen();
+  const grace = pendingAlready ? setTimeout(interrupt, GRACE_MS) : undefined;
+  try {
+    return await answer;
+  } finally {
+    forget();
+    clearTimeout(grace);
+    answered.abort();
+    await request;
+    clearTimeout(deadline);
+  }
+}
+
+async function cancelUntil(client: pg.Client, answered: AbortSignal): Promise<void> {
+  for (let pause = FIRST_REPEAT_MS; !answered.aborted; pause *= 2) {
+    await requestCancel(client as unknown as ClientInternals).catch(() => undefined);
+    await sleep(pause, undefined, { signal: answered }).catch(() => undefined);
+  }
+}
+
+/** A name may have several addresses, so we take the one that we have; a certificate is checked for the name all the same. The client hides the key. */
+function tlsOptions(host: string, given: { readonly key?: unknown }): object {
+  return { ...(isIP(host) === 0 ? { servername: host } : {}), ...given, ...('key' in given ? { key: given.key } : {}) };
+}
+
+/** Sends one CancelRequest, to where the client is connected. Resolves when its connection has ended, however; a failure is not reported, as it is repeated. */
+function requestCancel(client: ClientInternals): Promise<void> {
+  const { host, port, processID, secretKey, sslNegotiation } = client;
+  if (processID === null) return Promise.resolve();
+  const peer = client.connection.stream;
+  const ssl = client.ssl && tlsOptions(host, client.ssl === true ? {} : client.ssl);
+  return new Promise((resolve) => {
+    const connection = new pg.Connection({ ssl, sslNegotiation } as never) as unknown as CancelConnection;
+    const timer = setTimeout(() => {
+      connection.stream.destroy();
+      resolve();
+    }, REQUEST_TIMEOUT_MS);
+    const send = (): void => connection.cancel(processID, secretKey);
+    connection.on('connect', () => {
+      if (!ssl) send();
+      else if (sslNegotiation !== 'direct') connection.requestSsl();
+    });
+    connection.on('sslconnect', send);
+    connection.on('error', () => undefined);
+    connection.on('end', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
+    else connection.connect(peer.remotePort ?? port, peer.remoteAddress ?? host);
+  });
+}
