@@ -7,9 +7,10 @@ import { runInNewContext } from 'node:vm';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { loadLibrary } from '../bgworker/library.js';
 import { beginPreload, endPreload } from '../bgworker/register.js';
-import { ERRCODE_SYNTAX_ERROR } from '../elog/errcodes.js';
+import { ERRCODE_SYNTAX_ERROR, ERRCODE_UNDEFINED_FILE } from '../elog/errcodes.js';
 import { DEBUG1, ErrorData, LOG, errorFields } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
+import { libDir } from '../globals.js';
 
 /** Names separated by commas; double quotes around one protect commas and blanks, a doubled quote is a quote. null: a syntax error. */
 export function splitLibraryList(list: string): string[] | null {
@@ -41,11 +42,19 @@ export async function processSharedPreloadLibraries(list: string): Promise<reado
     try {
       await loadLibrary(name);
     } catch (err) {
-      throw new ErrorData({ ...errorFields(err), severity: 'FATAL', context: `while preloading "${name}"${contextOf(err)}`, cause: err });
+      const context = `while preloading "${name}"${contextOf(err)}`;
+      throw new ErrorData({ ...errorFields(err), ...hintFor(err), severity: 'FATAL', context, cause: err });
     }
     ereport(DEBUG1, { message: `loaded library "${name}"` });
   }
   return endPreload();
+}
+
+// Whoever starts a server reads this in a shell, and may not know yet how libraries are named. (A worker's own error has PostgreSQL's words alone.)
+function hintFor(err: unknown): { hint?: string } {
+  if (!(err instanceof ErrorData) || err.code !== ERRCODE_UNDEFINED_FILE || err.cause !== undefined) return {};
+  const hint = `A library is named by an absolute path, by a path that begins with "./" and starts at "${libDir}", or by a name along "dynamic_library_path".`;
+  return { hint };
 }
 
 function contextOf(err: unknown): string {

@@ -111,12 +111,7 @@ describe('what is loaded', () => {
 describe('what goes wrong in the child leaves the postmaster as it was (C-38)', () => {
   const CASES: readonly (readonly [rule: string, library: string, fn: string, lines: (string | RegExp)[]])[] = [
     ['C-31', 'postgres', 'ParallelWorkerMain', ['ERROR:  internal function "ParallelWorkerMain" not found']],
-    [
-      'C-32',
-      '/no/such/library',
-      'main',
-      ['ERROR:  could not access file "/no/such/library": No such file or directory', /^HINT: {2}A library is named/],
-    ],
+    ['C-32', '/no/such/library', 'main', ['ERROR:  could not access file "/no/such/library": No such file or directory']],
     [
       'C-33',
       module('throws.mjs'),
