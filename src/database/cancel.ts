@@ -22,12 +22,18 @@ import { native } from '../native.js';
 const ANSWER_DEADLINE_MS = 5000;
 /** The same where nothing can be cancelled: while connecting, and in a rollback. */
 const UNCANCELLABLE_DEADLINE_MS = 1000;
-/** A command that begins with an interrupt pending (COMMIT) gets through if it does not wait, as in C. */
+/** What takes longer than this does wait. */
 const GRACE_MS = 100;
 /** Doubled each time: a function that catches query_canceled is not to be hit again and again. */
 const FIRST_REPEAT_MS = 100;
 /** A server that takes a cancel request and does not close its connection. */
 const REQUEST_TIMEOUT_MS = 5000;
+
+/**
+ * When an interrupt cancels a command: a query at once; BEGIN and COMMIT only if they wait (for a deferred trigger, a synchronous standby), since in C nothing
+ * interrupts a commit that does not; never what must not be cut short (ROLLBACK) or cannot be yet (connecting).
+ */
+export type Cancellation = 'at once' | 'if it waits' | 'never';
 
 /** What we use of the client's insides; its published types leave them out. */
 interface ClientInternals {
@@ -74,19 +80,23 @@ export function queryWasCanceled(): void {
 /**
  * Waits for an answer of the server's. An interrupt cancels what is under way, and the answer comes the sooner; what it is, an error or a result that
  * was done already, is the caller's. Only a process that is to end does not wait longer than a deadline.
- * @param cancellable no for what must not be cut short (ROLLBACK) or cannot be yet (connecting)
  */
-export async function interruptible<T>(client: pg.Client, answer: Promise<T>, cancellable = true): Promise<T> {
+export async function interruptible<T>(client: pg.Client, answer: Promise<T>, cancellation: Cancellation): Promise<T> {
   const answered = new AbortController();
   let request: Promise<void> | undefined;
   let deadline: NodeJS.Timeout | undefined;
+  let grace: NodeJS.Timeout | undefined;
   const interrupt = (): void => {
-    if (cancellable) request ??= cancelUntil(client, answered.signal);
-    if (mustEnd()) deadline ??= setTimeout(endIfAsked, cancellable ? ANSWER_DEADLINE_MS : UNCANCELLABLE_DEADLINE_MS);
+    grace = undefined;
+    if (cancellation !== 'never') request ??= cancelUntil(client, answered.signal);
+    if (mustEnd()) deadline ??= setTimeout(endIfAsked, cancellation === 'never' ? UNCANCELLABLE_DEADLINE_MS : ANSWER_DEADLINE_MS);
   };
-  const forget = onInterrupt(interrupt);
-  const pendingAlready = procDiePending || queryCancelPending || native.postmasterDeathSeen();
-  const grace = pendingAlready ? setTimeout(interrupt, GRACE_MS) : undefined;
+  const interruptLater = (): void => {
+    grace ??= setTimeout(interrupt, GRACE_MS);
+  };
+  const forget = onInterrupt(cancellation === 'if it waits' ? interruptLater : interrupt);
+  // A query's interrupts were served before it began; the postmaster's death has to be served only by a query that waits, too.
+  if (procDiePending || queryCancelPending || native.postmasterDeathSeen()) interruptLater();
   try {
     return await answer;
   } finally {

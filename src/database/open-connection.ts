@@ -9,7 +9,7 @@ import {
   ERRCODE_QUERY_CANCELED,
   ERRCODE_UNDEFINED_DATABASE,
 } from '../elog/errcodes.js';
-import { endIfAsked, interruptible, queryWasCanceled } from './cancel.js';
+import { type Cancellation, endIfAsked, interruptible, queryWasCanceled } from './cancel.js';
 import { connectError, endsConnection, lostConnection, noticeLevel, sayGoodbye, serverFields, statementError } from './server-error.js';
 import { runStatement, type StatementResult } from './statement-query.js';
 import type { SqlStatement } from './sql-statements.js';
@@ -34,8 +34,8 @@ export interface OpenConnectionOptions {
 
 /** One statement, as part of a command string. */
 interface Command extends Pick<SqlStatement, 'text' | 'offset'> {
-  /** For what must not be cut short. C: HOLD_CANCEL_INTERRUPTS. */
-  readonly holdCancelInterrupts?: boolean;
+  /** Default: at once. */
+  readonly cancellation?: Cancellation;
 }
 
 /** An open connection. It is never reopened: session state would be lost silently. Its end is the end of its owner. */
@@ -86,7 +86,7 @@ export class DatabaseConnection {
     }
     this.#busy = true;
     try {
-      return await interruptible(this.#client, runStatement(this.#client, statement.text, values, limit), !statement.holdCancelInterrupts);
+      return await interruptible(this.#client, runStatement(this.#client, statement.text, values, limit), statement.cancellation ?? 'at once');
     } catch (err) {
       if (err instanceof pg.DatabaseError && err.code === ERRCODE_QUERY_CANCELED) queryWasCanceled();
       if (err instanceof pg.DatabaseError && !endsConnection(err)) throw statementError(err, command, statement.text, statement.offset);
@@ -145,7 +145,7 @@ export async function openConnection(options: OpenConnectionOptions): Promise<Da
       await settleFormats(client, parameters);
       return options.database === null ? 0 : currentDatabaseOid(client);
     };
-    const oid = await interruptible(client, establish(), false);
+    const oid = await interruptible(client, establish(), 'never');
     return new DatabaseConnection(client, parameters, oid, owner);
   } catch (err) {
     client.end().catch(() => undefined);

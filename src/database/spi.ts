@@ -81,7 +81,7 @@ export async function startTransactionCommand(): Promise<void> {
   if (started) throw unexpectedState('StartTransactionCommand', 'STARTED');
   [started, failed] = [true, false];
   try {
-    await conn.run({ text: 'BEGIN', offset: 0 });
+    await conn.run({ text: 'BEGIN', offset: 0, cancellation: 'if it waits' });
   } catch (err) {
     started = false;
     throw err;
@@ -103,7 +103,7 @@ export async function commitTransactionCommand(): Promise<void> {
   }
   if (isAbortedTransactionBlockState()) throw transactionFailed();
   try {
-    await conn.run({ text: 'COMMIT', offset: 0 });
+    await conn.run({ text: 'COMMIT', offset: 0, cancellation: 'if it waits' });
   } finally {
     started = conn.transactionStatus !== 'I';
   }
@@ -120,7 +120,7 @@ export async function abortCurrentTransaction(): Promise<void> {
   if (!started) return;
   const conn = connected();
   try {
-    await conn.run({ text: 'ROLLBACK', offset: 0, holdCancelInterrupts: true });
+    await conn.run({ text: 'ROLLBACK', offset: 0, cancellation: 'never' });
   } finally {
     started = conn.transactionStatus !== 'I';
   }

@@ -60,6 +60,7 @@ export function pqsignal(signal: number | NodeJS.Signals, handler: SignalHandler
 export function forgetSignalHandlers(): void {
   handlers.clear();
   interruptWaiters.clear();
+  dyingByDefault = false;
   procDiePending = false;
   queryCancelPending = false;
 }
@@ -74,8 +75,9 @@ export function signalCount(signal: number | NodeJS.Signals): number {
  * the process leaves at once, from inside the signal handler. With some (a database connection registers one) it leaves at the next safe point and
  * runs them; where none comes within a tenth of a second, it leaves without. What must be released in shared memory is in any case.
  *
- * A query that is under way is not cancelled: the database server's process for it goes on, holding its locks, until the query ends and the server finds
- * the connection closed (or sooner, by its setting `client_connection_check_interval`). A worker that runs queries is better off with `die`, which cancels.
+ * A query that is waited for is cancelled first. Where the process leaves from inside the signal handler it is not: the database server's process for
+ * it goes on, holding its locks, until the query ends and the server finds the connection closed (or sooner, by its setting
+ * `client_connection_check_interval`).
  * @pg bgworker_die
  */
 export const bgworkerDie: SignalHandler = () => undefined;
@@ -83,8 +85,9 @@ export const bgworkerDie: SignalHandler = () => undefined;
 // The default action at a safe point. From here on the timer that would end us finds interrupts held, and a second SIGTERM changes nothing.
 function dieInOrder(): void {
   native.holdInterrupts();
+  dyingByDefault = true;
   noteProcDie();
-  if (interruptWaiters.size === 0) checkForInterrupts(); // else who waits for a server ends that first
+  if (interruptWaiters.size === 0) checkForInterrupts(); // else who waits for a server ends that first, and us with it
 }
 
 /** The action of SIGQUIT: `_exit(2)` at once. @pg SignalHandlerForCrashExit */
@@ -108,6 +111,9 @@ export let procDiePending = false;
 /** Has {@link noteQueryCancel} noted a SIGINT that nobody has acted on? C: QueryCancelPending. */
 export let queryCancelPending = false;
 
+/** Unlike {@link die}, the default action does not rely on a worker that checks: it may never do so. */
+let dyingByDefault = false;
+
 const interruptWaiters = new Set<() => void>();
 
 /**
@@ -117,7 +123,10 @@ const interruptWaiters = new Set<() => void>();
  */
 export function onInterrupt(waiter: () => void): () => void {
   interruptWaiters.add(waiter);
-  return () => interruptWaiters.delete(waiter);
+  return () => {
+    interruptWaiters.delete(waiter);
+    if (dyingByDefault && interruptWaiters.size === 0) checkForInterrupts();
+  };
 }
 
 export function wakeInterruptWaiters(): void {

@@ -7,7 +7,16 @@ import { Socket } from 'node:net';
 
 import { bgStatGetActivity } from './activity.js';
 import type { SessionBackgroundWorker } from './client.js';
-import { FrameReader, PROTOCOL_VERSION, type BackendMessage, type CallMessage, encodeFrame, plain, toWireError } from './protocol.js';
+import {
+  FrameReader,
+  PROTOCOL_VERSION,
+  UNEXPECTED_POSTMASTER_EXIT,
+  type BackendMessage,
+  type CallMessage,
+  encodeFrame,
+  plain,
+  toWireError,
+} from './protocol.js';
 import type { BackgroundWorker } from '../bgworker/background-worker.js';
 import {
   type BackgroundWorkerHandle,
@@ -163,7 +172,7 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   void waitLatch(myLatch, WL_POSTMASTER_DEATH).then(() => {
-    ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: 'terminating connection due to unexpected postmaster exit' });
+    ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: UNEXPECTED_POSTMASTER_EXIT });
   });
   armQuitMessages(client.fd);
   // Before the application hears that the backend is ready: who signals it then finds it ready indeed.

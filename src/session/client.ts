@@ -2,12 +2,21 @@
 // PostgreSQL: libpq's place. DIFFERS FROM POSTGRES: see protocol.ts.
 
 import { EventEmitter } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { type Socket, createConnection } from 'node:net';
 import { join, resolve } from 'node:path';
 
 import type { ActivityEntry } from './activity.js';
-import { type BackendMessage, FrameReader, PROTOCOL_VERSION, SOCKET_NAME, type WireError, encodeFrame } from './protocol.js';
+import { postmasterIsGone } from './postmaster-gone.js';
+import {
+  type BackendMessage,
+  FrameReader,
+  PROTOCOL_VERSION,
+  SOCKET_NAME,
+  UNEXPECTED_POSTMASTER_EXIT,
+  type WireError,
+  encodeFrame,
+} from './protocol.js';
 import type { BackgroundWorker } from '../bgworker/background-worker.js';
 import type { BackgroundWorkerHandle, BackgroundWorkerStatus } from '../bgworker/handle.js';
 import { BGWH_POSTMASTER_DIED } from '../constants.js';
@@ -24,16 +33,6 @@ export type SessionBackgroundWorker = Omit<BackgroundWorker, 'main' | 'notifyPid
 
 function connectionError(message: string, more: { detail?: string; hint?: string; cause?: unknown } = {}): ErrorData {
   return new ErrorData({ code: ERRCODE_CONNECTION_FAILURE, message, ...more });
-}
-
-/** Alive and not a zombie: a postmaster that was killed may wait for its parent to reap it. */
-function processLives(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
-  } catch {
-    return false;
-  }
 }
 
 /**
@@ -55,6 +54,7 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
   #closing = false;
   #end: { error: ErrorData | undefined } | null = null;
   #fatal: ErrorData | undefined;
+  #saidWhy = false;
 
   /** @internal */
   constructor(socket: Socket, reader: FrameReader, pids: { backendPid: number; postmasterPid: number }) {
@@ -143,7 +143,9 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
     try {
       return await this.#builtIn(name, handle);
     } catch (err) {
-      if (this.#end !== null && !this.#closing && !processLives(this.postmasterPid)) return postmasterDied;
+      // A backend that says why it ends (a crash cycle, a shutdown) has a postmaster.
+      const silent = this.#end !== null && !this.#closing && !this.#saidWhy;
+      if (silent && (await postmasterIsGone(this.postmasterPid))) return postmasterDied;
       throw err;
     }
   }
@@ -176,10 +178,12 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
         this.#settle(message.id, (call) => call.reject(new ErrorData(message.error)));
         break;
       case 'notice':
+        this.#saidWhy ||= message.error.code.startsWith('57P');
         this.emit('notice', { level: message.level, ...message.error });
         break;
       case 'fatal':
         this.#fatal = new ErrorData(message.error);
+        this.#saidWhy ||= message.error.message !== UNEXPECTED_POSTMASTER_EXIT;
         break;
       case 'ready':
         break;

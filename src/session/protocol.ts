@@ -17,6 +17,9 @@ export const MAX_FRAME = 0x3fffffff;
 /** The control socket's name in the data directory. */
 export const SOCKET_NAME = '.s.bgworker';
 
+/** What a backend says that has seen the postmaster's death; every other last word means that there is a postmaster. */
+export const UNEXPECTED_POSTMASTER_EXIT = 'terminating connection due to unexpected postmaster exit';
+
 /** An error as it travels. */
 export interface WireError {
   readonly message: string;

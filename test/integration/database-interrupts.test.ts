@@ -104,35 +104,41 @@ describe('SIGTERM, with die', () => {
     ]);
   });
 
-  test('a commit that does not wait gets through; the next SPI call serves it', async () => {
+  test.each([
+    ['before', 1],
+    ['during', 0],
+  ])('%s a commit that does not wait: it gets through, and the next SPI call ends the worker', async (when, handled) => {
     const session = await openSession(pm);
     const client = await connectClient();
-    await client.query('CREATE TABLE committed (a int)');
-    const { handle, pid } = await launch(session, querying('terminatedBeforeCommit', 'commits', 'INSERT INTO committed VALUES (1)'));
+    const name = `commits-${when}`;
+    await client.query(`CREATE TABLE committed_${when} (a int)`);
+    const { handle, pid } = await launch(session, querying('terminatedBeforeCommit', name, `INSERT INTO committed_${when} VALUES (1)`, handled));
     expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
     expect(logLines(pm, `[${pid}]`)).toEqual([
-      'LOG:  @commits committed null',
-      'FATAL:  terminating background worker "commits" due to administrator command',
-      'LOG:  @commits callback 1',
+      `LOG:  @${name} committed null`,
+      `FATAL:  terminating background worker "${name}" due to administrator command`,
+      `LOG:  @${name} callback 1`,
     ]);
-    expect((await client.query('SELECT a FROM committed')).rows).toEqual([{ a: 1 }]);
+    expect((await client.query(`SELECT a FROM committed_${when}`)).rows).toEqual([{ a: 1 }]);
   });
 
-  test('a commit that waits, here in a deferred trigger, is cancelled and rolled back', async () => {
+  test.each([
+    ['before', 1],
+    ['during', 0],
+  ])('%s a commit that waits, here in a deferred trigger: it is cancelled and rolled back', async (when, handled) => {
     const session = await openSession(pm);
     const client = await connectClient();
-    await client.query(`CREATE TABLE deferred (a int);
-      CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NULL; END';
-      CREATE CONSTRAINT TRIGGER t AFTER INSERT ON deferred DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle()`);
-    const { handle, pid, backend } = await launchWaiting(
-      session,
-      querying('terminatedBeforeCommit', 'deferred', 'INSERT INTO deferred VALUES (1)'),
-      'PgSleep',
-    );
+    await client.query(`CREATE TABLE deferred_${when} (a int);
+      CREATE FUNCTION dawdle_${when}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NULL; END';
+      CREATE CONSTRAINT TRIGGER t AFTER INSERT ON deferred_${when} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle_${when}()`);
+    const name = `deferred-${when}`;
+    const { handle, pid } = await launch(session, querying('terminatedBeforeCommit', name, `INSERT INTO deferred_${when} VALUES (1)`, handled));
     expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
-    expect(logLines(pm, `[${pid}]`)[0]).toBe('FATAL:  terminating background worker "deferred" due to administrator command');
-    await isGone(backend);
-    expect((await client.query('SELECT a FROM deferred')).rows).toEqual([]);
+    expect(logLines(pm, `[${pid}]`)).toEqual([
+      `FATAL:  terminating background worker "${name}" due to administrator command`,
+      `LOG:  @${name} callback 1`,
+    ]);
+    expect((await client.query(`SELECT a FROM deferred_${when}`)).rows).toEqual([]);
   });
 
   test('T-22: a fast shutdown ends while a worker waits for a lock', () =>
@@ -147,8 +153,8 @@ describe('SIGTERM, with die', () => {
 });
 
 describe('SIGTERM, by default', () => {
-  test('C-20: ends a worker that waits in a query at once, without callbacks; the server goes on until the query ends', async () => {
-    const unlock = await lockTable('locked_default');
+  test('C-20: ends a worker that waits in a query at once, as with die', async () => {
+    await lockTable('locked_default');
     const session = await openSession(pm);
     const { handle, pid, backend } = await launchWaiting(
       session,
@@ -157,10 +163,37 @@ describe('SIGTERM, by default', () => {
     );
     process.kill(pid, 'SIGTERM');
     expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
-    expect(logLines(pm, `[${pid}]`)).toEqual(['FATAL:  terminating background worker "default" due to administrator command']);
-    expect(await waitsIn('default', 'relation')).toBe(backend);
+    expect(logLines(pm, `[${pid}]`)).toEqual([
+      'FATAL:  terminating background worker "default" due to administrator command',
+      'LOG:  @default callback 1',
+    ]);
+    await isGone(backend);
+  });
+
+  test('C-20: ends one that computes meanwhile, without callbacks; the server goes on until the query ends', async () => {
+    const unlock = await lockTable('locked_computing');
+    const session = await openSession(pm);
+    const descriptor = querying('computesByDefault', 'computes', 'SELECT * FROM locked_computing');
+    const { handle, pid, backend } = await launchWaiting(session, descriptor, 'relation');
+    process.kill(pid, 'SIGTERM');
+    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    expect(logLines(pm, `[${pid}]`)).toEqual(['FATAL:  terminating background worker "computes" due to administrator command']);
+    expect(await waitsIn('computes', 'relation')).toBe(backend);
     await unlock();
     await isGone(backend);
+  });
+
+  test('during a commit that does not wait: it gets through, and the worker ends right after it, whether it checks for interrupts or not', async () => {
+    const session = await openSession(pm);
+    const client = await connectClient();
+    await client.query('CREATE TABLE committed_default (a int)');
+    const { handle, pid } = await launch(session, querying('commitsByDefault', 'commits-default', 'INSERT INTO committed_default VALUES (1)'));
+    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    expect(logLines(pm, `[${pid}]`)).toEqual([
+      'FATAL:  terminating background worker "commits-default" due to administrator command',
+      'LOG:  @commits-default callback 1',
+    ]);
+    expect((await client.query('SELECT a FROM committed_default')).rows).toEqual([{ a: 1 }]);
   });
 });
 

@@ -36,6 +36,7 @@ describe('checkDataDir', () => {
     const dir = dirWith('BGWORKER_VERSION');
     chmodSync(dir, mode);
     checkDataDir(dir);
+    chmodSync(dir, 0o700); // or its owner could not remove what is in it
   });
   test.each([0o777, 0o755, 0o770, 0o720, 0o701, 0o704])('mode %o is too much', (mode) => {
     const dir = dirWith('BGWORKER_VERSION');
