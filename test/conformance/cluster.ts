@@ -15,7 +15,7 @@ import { LIBRARY, registrationOf } from './registration.js';
 import { LOG_LINE_PREFIX, parseLog, type LogRecord } from './server-log.js';
 
 /** V8's threads must be told before V8 starts; a postmaster without these flags would execute itself again to get them. */
-const NODE_FLAGS = ['--single-threaded', '--v8-pool-size=1'];
+const NODE_FLAGS = ['--single-threaded', '--v8-pool-size=1', '--no-memory-reducer', '--no-flush-bytecode'];
 const START_TIMEOUT_MS = 40_000;
 /** The status line in postmaster.pid, from the first one. */
 const STATUS_LINE = 5;

@@ -19,7 +19,7 @@ import { makeTempDir, removeTempDir } from './temp-dir.js';
 import { waitUntil } from './wait-until.js';
 
 /** V8's threads must be told before V8 starts; a postmaster without these flags would execute itself again to get them. */
-const NODE_FLAGS = ['--single-threaded', '--v8-pool-size=1', '--no-memory-reducer'];
+const NODE_FLAGS = ['--single-threaded', '--v8-pool-size=1', '--no-memory-reducer', '--no-flush-bytecode'];
 /** How pg_ctl names them, and the signal that asks for each. */
 const SHUTDOWN_SIGNAL = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
 /** The status line in postmaster.pid, from the first one. */

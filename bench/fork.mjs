@@ -1,0 +1,86 @@
+// What a fork costs the postmaster, and its parts, over the size of the image. Needs no postmaster: a Node with the same flags forks itself.
+//
+//   node bench/fork.mjs [--count 200]
+//
+// walk: MADV_DOFORK over /proc/self/maps; look: seeing that the other threads sleep; fork(2): what is left of the call in the parent; uv_loop_fork: in the child;
+// first JavaScript: from the call to the child's first statement.
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import v8 from 'node:v8';
+import vm from 'node:vm';
+import { NODE_FLAGS, heading, load, median, microseconds, now, quantile, root, table, time } from './lib.mjs';
+
+const SIZES_MB = [40, 100, 200];
+const self = fileURLToPath(import.meta.url);
+const at = process.argv.indexOf('--count');
+const count = at > 0 ? Number(process.argv[at + 1]) : 200;
+
+if (process.env.BENCH_FORK_MB === undefined) {
+  heading(`Forking, ${count} times each`);
+  table(SIZES_MB.map(measureSize));
+  process.stdout.write(`\nload at the end ${load()}\n`);
+} else {
+  measureAndExit(Number(process.env.BENCH_FORK_MB));
+}
+
+function measureSize(mb) {
+  const result = spawnSync(process.execPath, [...NODE_FLAGS, '--expose-gc', self, '--count', String(count)], {
+    env: { ...process.env, BENCH_FORK_MB: String(mb) },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (result.status !== 0) throw new Error(`the measured process ended with ${result.status ?? result.signal}`);
+  const { rss, maps, times } = JSON.parse(result.stdout);
+  const cells = Object.entries(times).map(([name, values]) => [name, `${time(median(values))} (p99 ${time(quantile(values, 0.99))})`]);
+  return { image: `${rss} MB`, maps: String(maps), ...Object.fromEntries(cells) };
+}
+
+function measureAndExit(mb) {
+  const native = createRequire(import.meta.url)(join(root, 'build/Release/bgworker.node'));
+  const rssMb = () => process.memoryUsage.rss() / 2 ** 20;
+  const ballast = [];
+  for (; rssMb() < mb;) ballast.push(Array.from({ length: 2048 }, (_, i) => ({ i, text: `${ballast.length}:${i}`, list: [i] })));
+  v8.setFlagsFromString('--expose-gc');
+  const gc = vm.runInNewContext('gc');
+  gc();
+  gc();
+  if (native.takeExits(true) !== true) throw new Error('this Node cannot be forked');
+  const path = join(tmpdir(), `bgw-bench-fork-${process.pid}`);
+  const report = openSync(path, 'w+');
+  unlinkSync(path);
+  const bytes = Buffer.alloc(16);
+  const times = { 'whole call': [], walk: [], look: [], 'fork(2)': [], uv_loop_fork: [], 'first JavaScript': [] };
+  for (let i = -10; i < count; i++) {
+    const t0 = now();
+    native.undoDontFork();
+    const t1 = now();
+    native.otherThreadsRest();
+    const t2 = now();
+    const pid = native.fork();
+    const t3 = now();
+    if (pid === 0) {
+      bytes.writeBigUInt64LE(t3, 0);
+      bytes.writeBigUInt64LE(BigInt(native.loopRepairTime()), 8);
+      writeSync(report, bytes, 0, 16, 0);
+      native.exitNow(0);
+    }
+    if (pid < 0) throw new Error(`fork: errno ${-pid}`);
+    while (native.waitPid(pid) === null) continue;
+    readSync(report, bytes, 0, 16, 0);
+    if (i < 0) continue;
+    times['whole call'].push(microseconds(t2, t3));
+    times.walk.push(microseconds(t0, t1));
+    times.look.push(microseconds(t1, t2));
+    times['fork(2)'].push(Math.max(0, microseconds(t2, t3) - microseconds(t0, t2)));
+    times.uv_loop_fork.push(Number(bytes.readBigUInt64LE(8)) / 1000);
+    times['first JavaScript'].push(microseconds(t2, bytes.readBigUInt64LE(0)));
+  }
+  closeSync(report);
+  const maps = readFileSync('/proc/self/maps', 'latin1').split('\n').length - 1;
+  writeSync(1, JSON.stringify({ rss: Math.round(rssMb()), maps, times }));
+  if (ballast.length >= 0) native.exitNow(0); // the exits of this process were taken over, too; and it has used its ballast to the end
+}

@@ -1,0 +1,72 @@
+// What the measured postmasters preload: workers' main functions, and the functions that a session calls to measure inside its backend.
+import { writeSync } from 'node:fs';
+import {
+  BGWORKER_SHMEM_ACCESS,
+  BGW_NEVER_RESTART,
+  BgWorkerStart_RecoveryFinished,
+  WL_EXIT_ON_PM_DEATH,
+  WL_LATCH_SET,
+  backgroundWorkerUnblockSignals,
+  myLatch,
+  registerDynamicBackgroundWorker,
+  resetLatch,
+  terminateBackgroundWorker,
+  waitForBackgroundWorkerShutdown,
+  waitForBackgroundWorkerStartup,
+  waitLatch,
+} from 'bgworker';
+import { fileURLToPath } from 'node:url';
+
+const library = fileURLToPath(import.meta.url);
+/** An image of a size of one's choice: live objects, as an application's would be, in megabytes. */
+export const ballast = [];
+for (let mb = Number(process.env.BENCH_BALLAST_MB ?? 0); mb > 0; mb--)
+  ballast.push(Array.from({ length: 8192 }, (_, i) => ({ i, mb, text: `${mb}:${i}`, list: [i, mb] })));
+
+// The clock is read in main's first statement; what comes after it tells the one who measures.
+export function firstLine() {
+  const at = process.hrtime.bigint();
+  writeSync(3, `${at}\n`);
+}
+
+export async function idle() {
+  backgroundWorkerUnblockSignals();
+  for (;;) {
+    await waitLatch(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
+    resetLatch(myLatch);
+  }
+}
+
+export function descriptor(functionName, notifyPid) {
+  return {
+    name: `bench ${functionName}`,
+    flags: BGWORKER_SHMEM_ACCESS,
+    startTime: BgWorkerStart_RecoveryFinished,
+    restartTime: BGW_NEVER_RESTART,
+    libraryName: library,
+    functionName,
+    notifyPid,
+  };
+}
+
+// --- called by sessions -------------------------------------------------------------------------------------------------------------------
+
+/** register → BGWH_STARTED, and → STOPPED, which is when the slot is free. Nanoseconds; the first line itself comes over descriptor 3. */
+export async function startOne() {
+  const registered = process.hrtime.bigint();
+  const handle = registerDynamicBackgroundWorker(descriptor('firstLine', process.pid));
+  const started = waitForBackgroundWorkerStartup(handle).then(() => process.hrtime.bigint());
+  await waitForBackgroundWorkerShutdown(handle);
+  return { registered, started: await started, stopped: process.hrtime.bigint() };
+}
+
+/** STARTED alone: a worker that stays, and is terminated afterwards. */
+export async function startAndTerminate() {
+  const registered = process.hrtime.bigint();
+  const handle = registerDynamicBackgroundWorker(descriptor('idle', process.pid));
+  await waitForBackgroundWorkerStartup(handle);
+  const started = process.hrtime.bigint();
+  terminateBackgroundWorker(handle);
+  await waitForBackgroundWorkerShutdown(handle);
+  return { registered, started, stopped: process.hrtime.bigint() };
+}
