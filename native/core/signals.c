@@ -208,8 +208,10 @@ static bool IsDieTimer(int signo, const siginfo_t *info) {
 static void Handler(int signo, siginfo_t *info, void *context) {
   (void)context;
   if (IsDieTimer(signo, info)) {
-    // The grace is over: JavaScript computes, or is stuck. Had it begun to leave, it would hold interrupts.
+    // The grace is over: JavaScript computes, or is stuck. Had it begun to leave, it would hold interrupts, for good. A lock holds them, too, but
+    // is released again, and the timer does not come twice: noted, the request is acted on then.
     if (atomic_load(&holdoff_count) == 0) DieNow();
+    atomic_store(&die_pending, 1);
     return;
   }
   if (IsFault(signo, info)) {

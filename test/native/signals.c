@@ -142,6 +142,7 @@ static char said[8192];
 
 static int run_child(void (*body)(void)) {
   int fds[2];
+  adopt_orphans();
   CHECK_EQ(pipe(fds), 0);
   hooked = shared_memory(sizeof(*hooked));
   pid_t child = fork();
@@ -162,7 +163,9 @@ static int run_child(void (*body)(void)) {
   for (ssize_t n; (n = read(fds[0], said + length, sizeof(said) - 1 - length)) > 0;) length += (size_t)n;
   said[length] = '\0';
   close(fds[0]);
-  return check_wait(child);
+  int status = check_wait(child);
+  while (waitpid(-1, NULL, 0) > 0) continue;  // what it forked
+  return status;
 }
 
 static void die_with_a_line(void) {
@@ -196,7 +199,7 @@ static void die_in_a_loop(void) {
   CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
   CHECK_EQ(BgwSignal(SIGALRM, kBgwDie), 0);
   alarm(1);
-  for (volatile int i = 0;; i++) continue;
+  for (volatile unsigned i = 0;; i++) continue;
 }
 
 TEST(die_ends_a_worker_that_computes) {
@@ -296,6 +299,26 @@ static void held_and_resumed_under_fire(void) {
 // The race between the last subtraction and the look at what is pending: whichever comes first, the worker goes.
 TEST(a_term_at_any_moment_of_hold_and_resume_ends_the_worker) {
   for (int i = 0; i < (kUnderTSan ? 50 : 500); i++) CHECK_EQ(run_child(held_and_resumed_under_fire), 1);
+}
+
+static void hold_through_the_grace(void) {
+  BgwSetDieMessage("", false, "late\n");
+  CHECK_EQ(BgwDeferDie(), 0);
+  CHECK_EQ(BgwSignal(SIGALRM, kBgwRecord), 0);
+  CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
+  BgwHoldInterrupts();
+  kill(getpid(), SIGTERM);
+  // Until the grace of a tenth of a second is surely over. What ends it leaves no trace that could be waited for.
+  struct timespec grace = {.tv_nsec = 300 * 1000000};
+  while (nanosleep(&grace, &grace) < 0) continue;
+  atomic_fetch_add(hooked, 10);  // still here
+  BgwResumeInterrupts();
+}
+
+TEST(a_grace_that_ends_while_interrupts_are_held_is_not_forgotten) {
+  CHECK_EQ(run_child(hold_through_the_grace), 1);
+  CHECK_EQ(atomic_load(hooked), 11);
+  CHECK(strcmp(said, "late\n") == 0);
 }
 
 // --- changing one's mind ------------------------------------------------------------------------------------------------------------
