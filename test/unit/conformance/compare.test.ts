@@ -20,7 +20,7 @@ describe('the judge', () => {
     expect(judged(scenario, scenario.signature)).toEqual([]);
   });
 
-  it('misses every line that is missing, and sees every line that is doubled', () => {
+  it('misses every line that is missing, and sees every line that is doubled', { timeout: 120_000 }, () => {
     const overlooked = stable.flatMap((scenario) =>
       scenario.signature.flatMap((line, index) => {
         // DETAIL and HINT belong to the line before them.
