@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 const root = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** The rooms of the state machine, files of src/postmaster/. Decisions and nothing else: plain values in, plain values out, so that a test needs no process. */
-const STATE_MACHINE = ['state', 'state-types', 'draft', 'registry', 'schedule', 'reap', 'shutdown', 'connections', 'strsignal', 'wait-status'].map(
-  (name) => `postmaster/${name}.ts`,
-);
+const STATE_MACHINE = 'state state-types draft registry schedule reap shutdown connections guard fold strsignal wait-status'
+  .split(' ')
+  .map((name) => `postmaster/${name}.ts`);
 /** All that they may import, besides each other. */
 const PURE_IMPORTS = /^elog\//;
 

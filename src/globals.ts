@@ -6,6 +6,8 @@ export type BackendType = 'application' | 'postmaster' | 'startup' | 'background
 
 /** This process's pid. A live binding: `import { myProcPid } from 'bgworker'` always reads the current value. @pg MyProcPid */
 export let myProcPid: number = process.pid;
+/** When this process began, in seconds since 1970: with the pid it names the process for good, as the log's session id. */
+export let myStartTime: number = Math.floor(Date.now() / 1000);
 export let myBackendType: BackendType = 'application';
 /** The type as `%b` shows it and as the activity listing has it: a worker's is its `bgw_type`. */
 export let myBackendTypeName: string = 'application';
@@ -13,11 +15,24 @@ export let postmasterPid = 0;
 export let dataDir = '';
 /** The directory in which the postmaster was started: `$libdir`, where libraries are looked for. */
 export let libDir: string = process.cwd();
+/** The client of a session's backend, as the log shows it. No other process has one. */
+export interface ProcPort {
+  readonly userName: string | null;
+  readonly remoteHost: string;
+  /** What the process does for its client just now. */
+  readonly activity: string;
+}
+export let myProcPort: ProcPort | null = null;
 /** Set while the process is on its way out: nothing may start it again. */
 export let procExitInprogress = false;
 
 export function setMyProcPid(pid: number): void {
   myProcPid = pid;
+  myStartTime = Math.floor(Date.now() / 1000);
+}
+
+export function setMyProcPort(port: ProcPort): void {
+  myProcPort = port;
 }
 
 export function setMyBackendType(type: BackendType, typeName: string = type): void {

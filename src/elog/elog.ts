@@ -1,25 +1,36 @@
 // Reporting: levels decide whether a record is written, whether control returns, and whether the process goes on. Any process.
-// PostgreSQL: src/backend/utils/error/elog.c (errstart, errfinish, send_message_to_server_log, log_line_prefix), REL_15_STABLE.
+// PostgreSQL: src/backend/utils/error/elog.c (errstart, errfinish, send_message_to_server_log), REL_15_STABLE.
 
 import { writeSync } from 'node:fs';
 
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_SUCCESSFUL_COMPLETION, ERRCODE_WARNING } from './errcodes.js';
 import { ERROR, ErrorData, type ErrorFields, FATAL, LOG, PANIC, WARNING, errorFields, levelName } from './error-data.js';
-import { myBackendTypeName, myProcPid } from '../globals.js';
+import { formatJsonRecord } from './jsonlog.js';
+import { type LogContext, LineCounter, currentContext, timesOf } from './log-context.js';
+import { logStatusFormat } from './log-line-prefix.js';
 import { native } from '../native.js';
+
+/** The forms that a record takes. Both go to standard error; none at all is a log that nobody wants. */
+export type LogDestination = 'stderr' | 'jsonlog';
 
 let logMinMessages: number = WARNING;
 let logLinePrefix = '%m [%p] ';
+let logDestination: ReadonlySet<LogDestination> = new Set(['stderr']);
+// One for each form, as in PostgreSQL: the text form counts lines, the other counts records.
+const textLines = new LineCounter();
+const jsonLines = new LineCounter();
+let showsLineNumber = false;
 
-/** Takes the settings `log_min_messages` and `log_line_prefix`. Called by the settings' own code when they change. */
-export function configureLog(settings: { minMessages?: number; linePrefix?: string }): void {
+/** Takes the settings whose names these are. Called by the settings' own code when they change. */
+export function configureLog(settings: { minMessages?: number; linePrefix?: string; destination?: readonly LogDestination[] }): void {
   if (settings.minMessages !== undefined) logMinMessages = settings.minMessages;
-  if (settings.linePrefix === undefined || settings.linePrefix === logLinePrefix) return;
-  logLinePrefix = settings.linePrefix;
+  if (settings.linePrefix !== undefined) logLinePrefix = settings.linePrefix;
+  if (settings.destination !== undefined) logDestination = new Set(settings.destination);
+  showsLineNumber = logDestination.has('jsonlog') || /%-?\d*l/.test(logLinePrefix);
   linePrefixHook();
 }
 
-// Where a line is kept ready with its prefix (src/ipc/signals.ts), it must be made anew.
+// Where a line is kept ready with its prefix (src/ipc/signals.ts), it must be made anew: after a change of the settings, or of a line's number in it.
 let linePrefixHook: () => void = () => undefined;
 export function setLinePrefixHook(hook: () => void): void {
   linePrefixHook = hook;
@@ -44,52 +55,16 @@ function isLogLevelOutput(level: number): boolean {
   return level >= logMinMessages;
 }
 
-function twoDigits(n: number): string {
-  return String(n).padStart(2, '0');
-}
-
-function timestamp(now: Date, milliseconds: boolean): string {
-  const date = `${now.getUTCFullYear()}-${twoDigits(now.getUTCMonth() + 1)}-${twoDigits(now.getUTCDate())}`;
-  const time = `${twoDigits(now.getUTCHours())}:${twoDigits(now.getUTCMinutes())}:${twoDigits(now.getUTCSeconds())}`;
-  return `${date} ${time}${milliseconds ? `.${String(now.getUTCMilliseconds()).padStart(3, '0')}` : ''} UTC`;
-}
-
-/** `log_line_prefix` filled in; `time` stands for %m, so that the native way out can put its own there. */
-function linePrefix(code: string, time: string): string {
-  return logLinePrefix.replace(/%(-?\d*)([a-zA-Z%])/g, (escape: string, padding: string, letter: string) => {
-    const value = prefixValue(letter, code, time);
-    if (value === null) return escape === '%%' ? '%' : '';
-    const width = Number(padding === '' || padding === '-' ? 0 : padding);
-    return width < 0 ? value.padEnd(-width) : value.padStart(width);
-  });
-}
-
-function prefixValue(letter: string, code: string, time: string): string | null {
-  switch (letter) {
-    case 'm':
-      return time;
-    case 't':
-      return timestamp(new Date(), false);
-    case 'p':
-      return String(myProcPid);
-    case 'e':
-      return code;
-    case 'b':
-      return myBackendTypeName;
-    default:
-      return null;
-  }
-}
-
 function defaultCode(level: number): string {
   if (level >= ERROR) return ERRCODE_INTERNAL_ERROR;
   return level === WARNING ? ERRCODE_WARNING : ERRCODE_SUCCESSFUL_COMPLETION;
 }
 
-/** One record as the log shows it. Continuation lines begin with a tab, as PostgreSQL's do. */
-export function formatLogRecord(level: number, fields: ErrorFields): string {
-  const prefix = linePrefix(fields.code ?? defaultCode(level), timestamp(new Date(), true));
-  const line = (label: string, text: string): string => `${prefix}${label}:  ${text.replace(/\n/g, '\n\t')}\n`;
+/** One record as text. Each of its lines begins with the prefix; what a text with newlines goes on with begins with a tab, as in PostgreSQL. */
+export function formatLogRecord(level: number, fields: ErrorFields, context: LogContext = currentContext()): string {
+  const code = fields.code ?? defaultCode(level);
+  const line = (label: string, text: string): string =>
+    `${logStatusFormat(logLinePrefix, context, code, textLines.next())}${label}:  ${text.replace(/\n/g, '\n\t')}\n`;
   const position = fields.internalpos === undefined ? '' : ` at character ${fields.internalpos}`;
   let record = line(levelName(level), fields.message + position);
   if (fields.detail !== undefined) record += line('DETAIL', fields.detail);
@@ -99,13 +74,35 @@ export function formatLogRecord(level: number, fields: ErrorFields): string {
   return record;
 }
 
-/** What stands before and after the time of day in a one-line FATAL record: for the way out that runs inside a signal handler. */
+/** One record in every form that is wanted. */
+function formatRecord(level: number, fields: ErrorFields): string {
+  const context = currentContext();
+  const report = { level, fields, code: fields.code ?? defaultCode(level) };
+  const json = logDestination.has('jsonlog') ? formatJsonRecord(report, context, jsonLines.next()) : '';
+  return logDestination.has('stderr') ? json + formatLogRecord(level, fields, context) : json;
+}
+
+/** As long as a time with milliseconds, so that padding comes out right. */
+const TIME_MARK = '\u0000'.repeat(timesOf(new Date()).milliseconds.length);
+
+/**
+ * What stands before and after the time of day in a one-line FATAL record: for the way out that runs inside a signal handler.
+ *
+ * DIFFERS FROM POSTGRES: that handler knows one place for the time, and one form of it, `%m`. It stands where the line has its first time, whichever
+ * it is; further ones are of this moment. And it writes one record: with both forms in `log_destination` it is the JSON one.
+ */
 export function fatalLineParts(code: string, message: string): { before: string; withTime: boolean; after: string } {
-  const mark = '\u0000';
-  const line = `${linePrefix(code, mark)}FATAL:  ${message}\n`;
-  const at = line.indexOf(mark);
+  if (logDestination.size === 0 || !isLogLevelOutput(FATAL)) return { before: '', withTime: false, after: '' };
+  const context = currentContext({ milliseconds: TIME_MARK, seconds: TIME_MARK, epoch: TIME_MARK });
+  let line: string;
+  if (logDestination.has('jsonlog')) {
+    const stamped = formatJsonRecord({ level: FATAL, fields: { message }, code }, context, jsonLines.peek());
+    line = stamped.replaceAll(JSON.stringify(TIME_MARK), `"${TIME_MARK}"`);
+  } else line = `${logStatusFormat(logLinePrefix, context, code, textLines.peek())}FATAL:  ${message.replace(/\n/g, '\n\t')}\n`;
+  const at = line.indexOf(TIME_MARK);
   if (at < 0) return { before: line, withTime: false, after: '' };
-  return { before: line.slice(0, at), withTime: true, after: line.slice(at + 1) };
+  const after = line.slice(at + TIME_MARK.length).replaceAll(TIME_MARK, timesOf(new Date()).milliseconds);
+  return { before: line.slice(0, at), withTime: true, after };
 }
 
 /** Writes to the server log with one write, so that records of several processes do not mix. A full pipe is waited for. */
@@ -121,7 +118,10 @@ function writeLog(text: string): void {
 }
 
 function emit(level: number, fields: ErrorFields): void {
-  if (isLogLevelOutput(level)) writeLog(formatLogRecord(level, fields));
+  if (isLogLevelOutput(level)) {
+    writeLog(formatRecord(level, fields));
+    if (showsLineNumber) linePrefixHook();
+  }
   if (clientSink !== null) clientSink(level, fields);
 }
 

@@ -4,61 +4,13 @@
 // Names, defaults and ranges are PostgreSQL's where it has the setting. Which settings may change when is ours in part: where PostgreSQL lets a
 // superuser set one by SQL, ours changes with the configuration file, because there is no SQL to set it by.
 
-/** When a setting may change: never, at the start of the postmaster, when the configuration file is read again, or any time within one process. */
-export type SettingContext = 'internal' | 'postmaster' | 'sighup' | 'user';
-export type SettingUnit = 'ms' | 's' | 'min' | 'B' | 'kB' | 'MB';
-export type SettingValue = boolean | number | string | null;
+import { GUARD_SETTINGS } from './guard-settings.js';
+import { LOG_SETTINGS } from './log-settings.js';
+import type { SettingDefinition } from './setting-types.js';
 
-/** Why a check hook refuses a value. `message` replaces the standard one. */
-export interface CheckFailure {
-  readonly message?: string;
-  readonly detail?: string;
-  readonly hint?: string;
-  readonly code?: string;
-}
+export { INT_MAX } from './setting-types.js';
+export type * from './setting-types.js';
 
-interface Definition<T> {
-  readonly name: string;
-  readonly context: SettingContext;
-  /** One sentence. */
-  readonly shortDesc: string;
-  readonly longDesc?: string;
-  readonly bootValue: T;
-  /** Says whether a value that has passed the checks of its type will do: true, or why not. It must have no effect of its own. */
-  readonly checkHook?: (value: T) => boolean | CheckFailure;
-  /** Told each new value, and the first one too. It must not fail. */
-  readonly assignHook?: (value: T) => void;
-}
-
-export interface BoolSetting extends Definition<boolean> {
-  readonly type: 'bool';
-}
-
-export interface IntSetting extends Definition<number> {
-  readonly type: 'int';
-  readonly minValue: number;
-  readonly maxValue: number;
-  /** What the number counts; the text may then name a related unit. */
-  readonly unit?: SettingUnit;
-}
-
-export interface StringSetting extends Definition<string | null> {
-  readonly type: 'string';
-  /** A name: only its first 63 bytes count. */
-  readonly isName?: boolean;
-}
-
-export interface EnumSetting extends Definition<string> {
-  readonly type: 'enum';
-  readonly options: readonly string[];
-  /** Other spellings, which no hint lists, and what each stands for. */
-  readonly hidden?: Readonly<Record<string, string>>;
-}
-
-export type SettingDefinition = BoolSetting | IntSetting | StringSetting | EnumSetting;
-
-/** INT_MAX of C, which bounds every integer setting. */
-export const INT_MAX = 2147483647;
 /** As many processes as a lock word of PostgreSQL can count (MAX_BACKENDS). */
 const MAX_BACKENDS = 0x3ffff;
 
@@ -70,8 +22,14 @@ export interface Settings {
   shared_preload_libraries: string;
   dynamic_library_path: string;
   restart_after_crash: boolean;
+  worker_restart_backoff_max: number;
+  worker_give_up_after: number;
+  crash_cycle_backoff_max: number;
+  crash_give_up_after: number;
+  log_destination: string;
   log_min_messages: string;
   log_line_prefix: string;
+  log_fold_repeats: boolean;
   cluster_name: string;
   database: string;
   pg_bindir: string;
@@ -79,9 +37,6 @@ export interface Settings {
   allow_orphan_workers: boolean;
   allow_workers_without_shmem: boolean;
 }
-
-/** Least to most severe as an operator asks for them; LOG stands high because the server log should have it (PostgreSQL: server_message_level_options). */
-const LOG_LEVELS = ['debug5', 'debug4', 'debug3', 'debug2', 'debug1', 'info', 'notice', 'warning', 'error', 'log', 'fatal', 'panic'] as const;
 
 /** Everything built in, in the order in which the sample configuration file shows it. */
 export const SETTINGS: readonly SettingDefinition[] = [
@@ -134,23 +89,8 @@ export const SETTINGS: readonly SettingDefinition[] = [
     bootValue: true,
     shortDesc: 'Reinitialize server after backend crash.',
   },
-  {
-    name: 'log_min_messages',
-    type: 'enum',
-    context: 'sighup',
-    bootValue: 'warning',
-    options: LOG_LEVELS,
-    hidden: { debug: 'debug2' },
-    shortDesc: 'Sets the message levels that are logged.',
-    longDesc: 'Each level includes all the levels that follow it. The later the level, the fewer messages are sent.',
-  },
-  {
-    name: 'log_line_prefix',
-    type: 'string',
-    context: 'sighup',
-    bootValue: '%m [%p] ',
-    shortDesc: 'Controls information prefixed to each log line.',
-  },
+  ...GUARD_SETTINGS,
+  ...LOG_SETTINGS,
   {
     name: 'cluster_name',
     type: 'string',

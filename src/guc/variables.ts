@@ -6,8 +6,8 @@
 // that nobody has defined is a placeholder: it keeps the text until a module defines the setting, which then reads that text (src/guc/custom.ts).
 
 import { ERRCODE_CANT_CHANGE_RUNTIME_PARAM, ERRCODE_INVALID_NAME, ERRCODE_UNDEFINED_OBJECT } from '../elog/errcodes.js';
-import { DEBUG2, DEBUG3, DEBUG4, DEBUG5, DEBUG1, ERROR, type ErrorFields, FATAL, INFO, LOG, NOTICE, PANIC, WARNING } from '../elog/error-data.js';
-import { configureLog } from '../elog/elog.js';
+import type { ErrorFields } from '../elog/error-data.js';
+import { LOG_ASSIGN_HOOKS } from './log-settings.js';
 import { SETTINGS, type SettingDefinition, type SettingValue } from './settings.js';
 import { type Parsed, parseAndValidateValue } from './value.js';
 
@@ -35,27 +35,6 @@ export type ChangeResult = 'changed' | 'refused' | 'ignored';
 /** By lower-case name: names are compared without regard to case. */
 const variables = new Map<string, Variable>();
 
-const LEVELS: Readonly<Record<string, number>> = {
-  debug5: DEBUG5,
-  debug4: DEBUG4,
-  debug3: DEBUG3,
-  debug2: DEBUG2,
-  debug1: DEBUG1,
-  info: INFO,
-  notice: NOTICE,
-  warning: WARNING,
-  error: ERROR,
-  log: LOG,
-  fatal: FATAL,
-  panic: PANIC,
-};
-
-/** Built-in settings whose values the layer below keeps for itself, since it may not look up here. */
-const ASSIGN_HOOKS: Readonly<Record<string, (value: SettingValue) => void>> = {
-  log_min_messages: (value) => configureLog({ minMessages: LEVELS[String(value)] ?? WARNING }),
-  log_line_prefix: (value) => configureLog({ linePrefix: String(value) }),
-};
-
 /** Prefixes whose module has defined all that it has: no placeholder may take such a name. */
 const reservedPrefixes = new Set<string>();
 
@@ -76,7 +55,7 @@ export function addVariable(definition: SettingDefinition): Variable {
 
 function assign(variable: Variable, value: SettingValue): void {
   variable.value = value;
-  ASSIGN_HOOKS[variable.definition.name]?.(value);
+  LOG_ASSIGN_HOOKS[variable.definition.name]?.(value);
   (variable.definition.assignHook as ((value: SettingValue) => void) | undefined)?.(value);
 }
 

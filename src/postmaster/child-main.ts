@@ -52,7 +52,7 @@ export function becomeChild(child: ChildRole): void {
     case 'startup':
       return startupMain(child.procIndex);
     case 'backend':
-      return backendMain(child.procIndex, { fd: child.fd, pid: child.clientPid });
+      return backendMain(child.procIndex, child.client);
     case 'bgworker':
       // The lock stands for shared memory: who has none of it does not keep the next postmaster out.
       if ((child.descriptor.flags & BGWORKER_SHMEM_ACCESS) === 0) closeLockFile();

@@ -4,6 +4,8 @@
 // Only step() makes a draft, and none outlives its step.
 // PostgreSQL: ReportBackgroundWorkerPID's kill, signal_child and the pmState assignments of src/backend/postmaster/postmaster.c, REL_15_STABLE.
 
+import { LOG } from '../elog/error-data.js';
+import { closeFolds } from './fold.js';
 import type { Action, Child, PMState, PostmasterState, SignalName, WorkerEntry } from './state-types.js';
 
 export interface Draft {
@@ -18,8 +20,9 @@ export function openDraft(state: PostmasterState, now: number): Draft {
   return { now, state: { ...state, lastWakeup: now }, actions: [], passed: false };
 }
 
-export function log(d: Draft, level: number, message: string, code?: string): void {
-  d.actions.push(code === undefined ? { type: 'log', level, message } : { type: 'log', level, message, code });
+export function log(d: Draft, level: number, message: string, more: { readonly hint?: string } = {}): void {
+  if (level >= LOG) closeFolds(d, () => true);
+  d.actions.push({ type: 'log', level, message, ...more });
 }
 
 export function setPMState(d: Draft, pmState: PMState): void {

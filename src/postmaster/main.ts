@@ -17,7 +17,7 @@ import { createDataDirLockFile, lockFileIsValid, removeLockFile, updateStatus } 
 import { Performer } from './performer.js';
 import { compactImage, processSharedPreloadLibraries } from './preload.js';
 import { ServerLoop } from './server-loop.js';
-import { initialState, type PMState, type PostmasterSettings, type RegisteredBgWorker } from './state.js';
+import { initialState, type PMState, type PostmasterSettings, type RegisteredBgWorker, type ReloadableSettings } from './state.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { initializeSlot } from '../bgworker/slots.js';
 import { prepareOwnedCluster } from '../database/owned.js';
@@ -85,12 +85,25 @@ function registeredWorkers(descriptors: readonly Descriptor[]): RegisteredBgWork
   return descriptors.map((descriptor, slot) => ({ id: slot + 1, slot, descriptor, notifyPid: 0, pid: 0, crashedAt: null, terminate: false }));
 }
 
+function reloadableSettings(): ReloadableSettings {
+  return {
+    restartAfterCrash: getConfigOption('restart_after_crash'),
+    guard: {
+      workerRestartBackoffMax: getConfigOption('worker_restart_backoff_max'),
+      workerGiveUpAfter: getConfigOption('worker_give_up_after'),
+      crashCycleBackoffMax: getConfigOption('crash_cycle_backoff_max'),
+      crashGiveUpAfter: getConfigOption('crash_give_up_after'),
+      logFoldRepeats: getConfigOption('log_fold_repeats'),
+    },
+  };
+}
+
 function machineSettings(): PostmasterSettings {
   const database = getConfigOption('database');
   return {
     maxWorkerProcesses: getConfigOption('max_worker_processes'),
     maxConnections: getConfigOption('max_connections'),
-    restartAfterCrash: getConfigOption('restart_after_crash'),
+    ...reloadableSettings(),
     hasDatabase: database !== 'none',
     ownedDatabase: database === 'owned',
   };
@@ -131,7 +144,7 @@ function performer(dataDir: string, listenFd: number, database: DatabaseServer |
     database,
     lockFileIsValid,
     onReload: () => reload(dataDir),
-    reloadedSettings: () => ({ restartAfterCrash: getConfigOption('restart_after_crash') }),
+    reloadedSettings: reloadableSettings,
     onState: (state) => {
       sharedMemory().store(HEADER.pmState, PM_STATES.indexOf(state));
       updateStatus(lockFileStatus(state));

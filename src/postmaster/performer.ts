@@ -8,11 +8,11 @@ import type {
   Child,
   ForkTarget,
   PostmasterEvent,
-  PostmasterSettings,
   PostmasterState,
   SignalName,
   SlotView,
   RegisteredBgWorker,
+  ReloadableSettings,
 } from './state.js';
 import { decodeWaitStatus } from './wait-status.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
@@ -50,10 +50,17 @@ import { encodeFrame } from '../session/protocol.js';
 import { HEADER } from '../shmem/layout.js';
 import { resetSharedMemory, sharedMemory } from '../shmem/shmem.js';
 
+/** Who is at the other end of a connection. */
+export interface Client {
+  readonly fd: number;
+  readonly pid: number;
+  readonly uid: number;
+}
+
 /** What a fresh child is to become. */
 export type ChildRole =
   | { readonly role: 'bgworker'; readonly descriptor: Descriptor; readonly slot: number; readonly procIndex: number }
-  | { readonly role: 'backend'; readonly fd: number; readonly clientPid: number; readonly procIndex: number }
+  | { readonly role: 'backend'; readonly client: Client; readonly procIndex: number }
   | { readonly role: 'startup'; readonly procIndex: number };
 
 type Happening = PostmasterEvent extends infer E ? (E extends PostmasterEvent ? Omit<E, 'now'> : never) : never;
@@ -72,7 +79,7 @@ export interface PerformerOptions {
   readonly database: OwnedDatabase | null;
   readonly onState: (pmState: PostmasterState['pmState']) => void;
   readonly onReload: () => void;
-  readonly reloadedSettings: () => Pick<PostmasterSettings, 'restartAfterCrash'>;
+  readonly reloadedSettings: () => ReloadableSettings;
   readonly onExit: (status: 0 | 1) => never;
   readonly lockFileIsValid: () => boolean;
 }
@@ -80,12 +87,12 @@ export interface PerformerOptions {
 export class Performer {
   readonly listenFd: number;
   readonly lockFileIsValid: () => boolean;
-  readonly reloadedSettings: () => Pick<PostmasterSettings, 'restartAfterCrash'>;
+  readonly reloadedSettings: () => ReloadableSettings;
   readonly #options: PerformerOptions;
   /** The entry in shared memory of each live child. */
   readonly #procIndexes = new Map<number, number>();
-  /** Clients whose backend is not forked yet: descriptor → pid. */
-  readonly #clients = new Map<number, number>();
+  /** Clients whose backend is not forked yet, by descriptor. */
+  readonly #clients = new Map<number, Client>();
 
   constructor(options: PerformerOptions) {
     this.#options = options;
@@ -137,7 +144,7 @@ export class Performer {
       this.#refuse(client.fd, { code: ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, message });
       return null;
     }
-    this.#clients.set(client.fd, client.pid);
+    this.#clients.set(client.fd, client);
     return client.fd;
   }
 
@@ -232,7 +239,7 @@ export class Performer {
       case 'startup':
         return { role: 'startup', procIndex };
       case 'backend':
-        return { role: 'backend', fd: target.conn, clientPid: this.#clients.get(target.conn) ?? 0, procIndex };
+        return { role: 'backend', client: this.#clients.get(target.conn) as Client, procIndex };
       case 'bgworker': {
         const worker = state.workers.find(({ id }) => id === target.id) as RegisteredBgWorker;
         // The worker sees its notify pid as the postmaster validated it (C-40).

@@ -1,7 +1,7 @@
 // What the death of a child means. Postmaster only; pure.
 //
 //   worker   0, detached           finished: unregistered, whatever its interval
-//            1, detached           failed: restarted after its interval, or unregistered if it has none
+//            1, detached           failed: restarted after its interval, or unregistered if it has none (or the guard gives up)
 //            0 or 1, not detached  crash
 //            2 … 255, a signal     crash
 //   backend  0 or 1, detached      a session ended; anything else is a crash
@@ -12,9 +12,11 @@
 // PostgreSQL: reaper, CleanupBackgroundWorker, CleanupBackend, HandleChildCrash, LogChildExit in src/backend/postmaster/postmaster.c, REL_15_STABLE.
 
 import { DEBUG1, DEBUG2, LOG } from '../elog/error-data.js';
+import { logOfWorker } from './fold.js';
+import { afterFailure, givesUpWorker, noteCrash, restartDelay } from './guard.js';
 import { findWorker, log, removeChild, setPMState, signalChild, updateWorker, type Draft } from './draft.js';
-import { backgroundWorkerStopNotifications, reportBackgroundWorkerExit } from './registry.js';
-import { enterRun } from './schedule.js';
+import { backgroundWorkerStopNotifications, neverRestarts, reportBackgroundWorkerExit } from './registry.js';
+import { bgworkerShouldStartNow, enterRun, restartDelayMs } from './schedule.js';
 import { abortStartup, isLeaving, startDatabase } from './shutdown.js';
 import { strsignal } from './strsignal.js';
 import type { Child, ExitStatus, WorkerEntry } from './state-types.js';
@@ -33,11 +35,11 @@ export function childExited(d: Draft, pid: number, status: ExitStatus, detached:
 }
 
 /** X-01. */
-function logChildExit(d: Draft, level: number, procname: string, pid: number, { exitCode, signal }: ExitStatus): void {
+function childExitLine(procname: string, pid: number, { exitCode, signal }: ExitStatus): string {
   let end = 'exited with unrecognized status 0';
   if (exitCode !== null) end = `exited with exit code ${exitCode}`;
   else if (signal !== null) end = `was terminated by signal ${signal}: ${strsignal(signal)}`;
-  log(d, level, `${procname} (PID ${pid}) ${end}`);
+  return `${procname} (PID ${pid}) ${end}`;
 }
 
 function exitedInOrder({ exitCode }: ExitStatus): boolean {
@@ -50,15 +52,43 @@ function bgworkerExited(d: Draft, child: Child, worker: WorkerEntry, { status, d
   const procname = `background worker "${worker.descriptor.type}"`;
   updateWorker(d, worker.id, finished ? { crashedAt: null, terminate: true } : { crashedAt: d.now });
   d.state.haveCrashedWorker = true;
+  const consequence = finished ? null : workerFailed(d, worker);
   const connected = (worker.descriptor.flags & BGWORKER_SHMEM_ACCESS) !== 0;
-  if (connected && !(exitedInOrder(status) && detached)) return handleChildCrash(d, procname, { pid: child.pid, status });
-  forgetChild(d, child);
-  reportBackgroundWorkerExit(d, worker.id);
-  logChildExit(d, finished ? DEBUG1 : LOG, procname, child.pid, status);
+  if (connected && !(exitedInOrder(status) && detached)) {
+    handleChildCrash(d, procname, { pid: child.pid, status });
+  } else {
+    forgetChild(d, child);
+    reportBackgroundWorkerExit(d, worker.id);
+    const line = childExitLine(procname, child.pid, status);
+    if (finished) log(d, DEBUG1, line);
+    else logOfWorker(d, worker.id, line, consequence?.detail === undefined ? {} : { detail: consequence.detail });
+  }
+  if (consequence?.givesUp !== true) return;
+  const hint = 'Register it again when the cause has been removed. The limit is set by "worker_give_up_after".';
+  log(d, LOG, `giving up ${procname} after ${consequence.failures} ${consequence.failures === 1 ? 'failure' : 'failures in a row'}`, { hint });
+}
+
+/**
+ * What the guard makes of it; null where it was no failure of the worker's own, or where it is not restarted anyway. Giving up is a termination, so
+ * that all follows that follows one: the slot is freed and the registrant told now, or, after a crash, the first pass forgets the entry.
+ */
+function workerFailed(d: Draft, worker: WorkerEntry): { failures: number; givesUp: boolean; detail?: string } | null {
+  const { settings, pmState, fatalError } = d.state;
+  const wasTold = worker.terminate || fatalError || !bgworkerShouldStartNow(pmState, 0);
+  if (wasTold || neverRestarts(worker)) return null;
+  const record = afterFailure(d.now, worker);
+  const { failures } = record;
+  const givesUp = givesUpWorker(settings, record);
+  updateWorker(d, worker.id, givesUp ? { ...record, terminate: true } : record);
+  const interval = restartDelayMs(worker.descriptor.restartTime);
+  const delay = restartDelay(settings, record, interval);
+  if (givesUp || delay <= interval) return { failures, givesUp };
+  const times = failures === 1 ? 'once' : `${failures} times in a row`;
+  return { failures, givesUp, detail: `It has failed ${times} and will be restarted in ${delay / 1000} s.` };
 }
 
 function backendExited(d: Draft, child: Child, status: ExitStatus, detached: boolean): void {
-  logChildExit(d, DEBUG2, 'server process', child.pid, status);
+  log(d, DEBUG2, childExitLine('server process', child.pid, status));
   if (!exitedInOrder(status) || !detached) return handleChildCrash(d, 'server process', { pid: child.pid, status });
   forgetChild(d, child);
 }
@@ -88,7 +118,7 @@ function startupExited(d: Draft, pid: number, status: ExitStatus): void {
   } else if (state.pmState === 'PM_STARTUP') {
     removeChild(d, pid);
     state.startupStatus = 'not running';
-    logChildExit(d, LOG, 'startup process', pid, status);
+    log(d, LOG, childExitLine('startup process', pid, status));
     log(d, LOG, 'aborting startup due to startup process failure');
     abortStartup(d);
   } else {
@@ -107,7 +137,7 @@ function startupExited(d: Draft, pid: number, status: ExitStatus): void {
 function handleChildCrash(d: Draft, procname: string, dead: { pid: number; status: ExitStatus }): void {
   const { state } = d;
   const takeAction = !state.fatalError && state.shutdown !== 'immediate';
-  if (takeAction) logChildExit(d, LOG, procname, dead.pid, dead.status);
+  if (takeAction) log(d, LOG, childExitLine(procname, dead.pid, dead.status));
   removeChild(d, dead.pid);
   state.workers = state.workers.map((worker) => (worker.pid === dead.pid ? { ...worker, pid: 0 } : worker));
   beginCrashCycle(d, takeAction);
@@ -116,6 +146,7 @@ function handleChildCrash(d: Draft, procname: string, dead: { pid: number; statu
 function beginCrashCycle(d: Draft, takeAction: boolean): void {
   const { state } = d;
   if (takeAction) {
+    noteCrash(d);
     log(d, LOG, 'terminating any other active server processes');
     for (const worker of state.workers) if (worker.pid !== 0) signalChild(d, worker.pid, 'SIGQUIT');
     for (const child of state.children) if (child.kind === 'backend') signalChild(d, child.pid, 'SIGQUIT');

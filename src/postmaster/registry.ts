@@ -6,6 +6,8 @@
 
 import { DEBUG1, LOG } from '../elog/error-data.js';
 import { findWorker, log, notify, updateWorker, type Draft } from './draft.js';
+import { closeFolds } from './fold.js';
+import { NO_FAILURES, carriedOver } from './guard.js';
 import type { RegisteredBgWorker, SlotView, WorkerEntry } from './state-types.js';
 
 const BGWORKER_CLASS_PARALLEL = 0x0010;
@@ -21,6 +23,7 @@ export function neverRestarts(worker: WorkerEntry): boolean {
 export function forgetBackgroundWorker(d: Draft, worker: WorkerEntry): void {
   if ((worker.descriptor.flags & BGWORKER_CLASS_PARALLEL) !== 0) d.actions.push({ type: 'count terminated parallel worker' });
   d.actions.push({ type: 'free slot', slot: worker.slot });
+  closeFolds(d, (fold) => fold.workerId === worker.id);
   log(d, DEBUG1, `unregistering background worker "${worker.descriptor.name}"`);
   d.state.workers = d.state.workers.filter((other) => other.id !== worker.id);
 }
@@ -93,9 +96,9 @@ function register(d: Draft, view: SlotView): void {
     log(d, DEBUG1, `worker notification PID ${notifyPid} is not valid`);
     notifyPid = 0;
   }
-  const entry = { slot: view.slot, descriptor: view.descriptor, notifyPid, pid: 0, crashedAt: null, terminate: false, slotPid: INVALID_PID };
+  const entry = { slot: view.slot, descriptor: view.descriptor, notifyPid, pid: 0, crashedAt: null, terminate: false };
   log(d, DEBUG1, `registering background worker "${view.descriptor.name}"`);
-  d.state.workers = [{ id: d.state.nextWorkerId++, ...entry }, ...d.state.workers];
+  d.state.workers = [{ id: d.state.nextWorkerId++, ...entry, ...NO_FAILURES, slotPid: INVALID_PID }, ...d.state.workers];
 }
 
 /** S-13: only a session's backend or a worker can be notified; the startup process is in no such list in PostgreSQL either. */
@@ -117,14 +120,23 @@ export function forgetUnstartedBackgroundWorkers(d: Draft): void {
 
 /**
  * X-26, P-12: what is left of the list after a crash, and its new slots in list order. A recorded termination survives (X-29).
- * 15 forgets never-restart entries whether they had been started or not.
+ * 15 forgets never-restart entries whether they had been started or not. What the guard remembers stays.
  */
 export function resetBackgroundWorkerCrashTimes(d: Draft): void {
   for (const worker of d.state.workers) if (neverRestarts(worker)) forgetBackgroundWorker(d, worker);
-  d.state.workers = assignSlots(d.state.workers);
+  const memories = new Map(d.state.workers.map((worker) => [worker.id, carriedOver(d.state.settings, worker)]));
+  d.state.workers = assignSlots(d.state.workers).map((worker) => ({ ...worker, ...memories.get(worker.id) }));
 }
 
 /** P-12: slots 0, 1, 2 … from the head of the list, nobody to notify, not started. */
 export function assignSlots(workers: readonly RegisteredBgWorker[]): readonly WorkerEntry[] {
-  return workers.map((worker, slot) => ({ ...worker, slot, notifyPid: 0, pid: 0, crashedAt: null, slotPid: INVALID_PID }));
+  return workers.map((worker, slot) => ({
+    ...worker,
+    ...NO_FAILURES,
+    slot,
+    notifyPid: 0,
+    pid: 0,
+    crashedAt: null,
+    slotPid: INVALID_PID,
+  }));
 }

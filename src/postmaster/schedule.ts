@@ -3,7 +3,7 @@
 // The policy, whole:
 //   - a worker starts when the server has come as far as its start time asks, and is never stopped because the server went further;
 //   - exit 0 or a recorded termination: never again. Exit 1: again after its interval, counted from the moment its death was reaped;
-//     interval 0 means at once, with no back-off and no limit. Interval -1: never again;
+//     interval 0 means at once, with no back-off and no limit, unless the guard is on (guard.ts). Interval -1: never again;
 //   - a fork that failed counts as exit 1, and ends the pass: memory or processes are short, so do not insist;
 //   - while a crash cycle is unresolved nothing starts; afterwards all start at once, whatever their interval.
 // A pass walks the list once, newest registration first. Since each fork is performed and answered outside, the rest of the walk waits
@@ -12,9 +12,11 @@
 
 import { ERRCODE_CONFIGURATION_LIMIT_EXCEEDED } from '../elog/errcodes.js';
 import { DEBUG1, LOG } from '../elog/error-data.js';
+import { foldDeadlines, isFolding, logOfWorker } from './fold.js';
+import { noteServing, reinitialiseDelay, restartDelay } from './guard.js';
 import { addChild, findWorker, log, notify, setPMState, updateWorker, type Draft } from './draft.js';
 import { forgetBackgroundWorker, neverRestarts, reportBackgroundWorkerPID } from './registry.js';
-import type { ForkTarget, Pass, PMState, PostmasterState, WorkerEntry } from './state-types.js';
+import type { ForkTarget, Pass, PMState, PostmasterSettings, PostmasterState, WorkerEntry } from './state-types.js';
 
 /** Forks in one pass; then sessions and exits get their turn. */
 export const MAX_BGWORKERS_TO_LAUNCH = 100;
@@ -55,8 +57,8 @@ export function restartDelayMs(restartTime: number): number {
  *
  * DIFFERS FROM POSTGRES: on the monotonic clock. PostgreSQL takes the wall clock, so that setting the time shifts restarts (S-39).
  */
-function dueAt(worker: WorkerEntry): number {
-  return (worker.crashedAt ?? 0) + restartDelayMs(worker.descriptor.restartTime);
+function dueAt(settings: PostmasterSettings, worker: WorkerEntry): number {
+  return (worker.crashedAt ?? 0) + restartDelay(settings, worker, restartDelayMs(worker.descriptor.restartTime));
 }
 
 /** 3.3. Leaves either a fork outstanding or a finished pass. */
@@ -78,7 +80,7 @@ function continuePass(d: Draft): void {
     if (worker === undefined || !considerWorker(d, worker, pass.now)) continue;
     // S-36. The child slot that S-50 speaks of is the loop's to find: its 'fork failed' says so, one DEBUG1 line later than PostgreSQL would.
     updateWorker(d, id, { crashedAt: null });
-    log(d, DEBUG1, `starting background worker process "${worker.descriptor.name}"`);
+    if (!isFolding(d, id)) log(d, DEBUG1, `starting background worker process "${worker.descriptor.name}"`);
     d.state.pass = { ...pass, queue: pass.queue.slice(index + 1) };
     requestFork(d, { kind: 'bgworker', id });
     return;
@@ -99,7 +101,7 @@ function considerWorker(d: Draft, worker: WorkerEntry, now: number): boolean {
       notify(d, worker.notifyPid);
       return false;
     }
-    if (now < dueAt(worker)) {
+    if (now < dueAt(d.state.settings, worker)) {
       d.state.haveCrashedWorker = true;
       return false;
     }
@@ -120,6 +122,7 @@ export function enterRun(d: Draft): void {
   d.state.fatalError = false;
   d.state.abortStartTime = null;
   d.state.connsAllowed = true;
+  noteServing(d);
   setPMState(d, 'PM_RUN');
   maybeStartBgworkers(d, 'announce');
 }
@@ -132,6 +135,7 @@ export function requestFork(d: Draft, target: ForkTarget): void {
 export function bgworkerForked(d: Draft, id: number, pid: number): void {
   d.passed = true;
   addChild(d, { pid, kind: 'bgworker', workerId: id, wantsNotify: false });
+  updateWorker(d, id, { startedAt: d.now, failed: false });
   reportBackgroundWorkerPID(d, id, pid);
   const { pass } = d.state;
   if (pass === null) return;
@@ -144,8 +148,8 @@ export function bgworkerForked(d: Draft, id: number, pid: number): void {
 /** S-37, S-50, S-52: the slot still says that it was not started, and a registrant that waits for the start goes on waiting. */
 export function bgworkerForkFailed(d: Draft, id: number, reason: string, noSlot: boolean): void {
   d.passed = true;
-  if (noSlot) log(d, LOG, 'no slot available for new worker process', ERRCODE_CONFIGURATION_LIMIT_EXCEEDED);
-  else log(d, LOG, `could not fork worker process: ${reason}`);
+  if (noSlot) logOfWorker(d, id, 'no slot available for new worker process', { code: ERRCODE_CONFIGURATION_LIMIT_EXCEEDED });
+  else logOfWorker(d, id, `could not fork worker process: ${reason}`);
   updateWorker(d, id, { crashedAt: d.now });
   d.state.startWorkerNeeded = true;
   finishPass(d);
@@ -168,12 +172,13 @@ export function forgetBeforeSleep(d: Draft): void {
  */
 export function deadline(state: PostmasterState): number | null {
   if (state.exitStatus !== null || state.forking !== null || state.pmState === 'PM_INIT') return null;
-  const wanted: number[] = [];
+  const wanted = foldDeadlines(state);
+  if (state.pausedSince !== null) wanted.push(state.pausedSince + reinitialiseDelay(state));
   if (state.abortStartTime !== null) wanted.push(state.abortStartTime + SIGKILL_CHILDREN_AFTER_MS);
   if ((state.startWorkerNeeded || state.haveCrashedWorker) && GATE[state.pmState] >= 0) {
     if (state.shutdown !== null) wanted.push(state.lastWakeup + LONGEST_SLEEP_MS);
     else if (state.startWorkerNeeded) wanted.push(state.lastWakeup);
-    else for (const worker of state.workers) if (isWaitingForRestart(state, worker)) wanted.push(dueAt(worker));
+    else for (const worker of state.workers) if (isWaitingForRestart(state, worker)) wanted.push(dueAt(state.settings, worker));
   }
   return wanted.length === 0 ? null : Math.min(...wanted);
 }

@@ -103,11 +103,13 @@ export class ServerLoop {
 
 /**
  * Slots and signals first, then the log, then what stands last of all (a fork, an exit, a fresh start): nobody waits for a line to be written, and two
- * signals that PostgreSQL sends within a microsecond are not a write apart. Within each kind the order is the machine's.
+ * signals that PostgreSQL sends within a microsecond are not a write apart. Within each kind the order is the machine's; so it is in all of a reload, whose
+ * first line comes before those about settings that changed, and may come in another form than they.
  *
  * DIFFERS FROM POSTGRES: a line may stand in the log a moment after what it tells of.
  */
 function inOrder(actions: readonly Action[]): Action[] {
+  if (actions.some(({ type }) => type === 'reload configuration')) return [...actions];
   const isLog = ({ type }: Action): boolean => type === 'log';
   const isLast = ({ type }: Action): boolean => type === 'fork' || type === 'exit' || type === 'reinitialise';
   return [...actions.filter((action) => !isLog(action) && !isLast(action)), ...actions.filter(isLog), ...actions.filter(isLast)];

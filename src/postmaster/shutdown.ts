@@ -10,6 +10,7 @@
 
 import { LOG } from '../elog/error-data.js';
 import { log, setPMState, signalChild, type Draft } from './draft.js';
+import { givesUpServer, reinitialiseDelay } from './guard.js';
 import { forgetUnstartedBackgroundWorkers, resetBackgroundWorkerCrashTimes } from './registry.js';
 import { SIGKILL_CHILDREN_AFTER_MS } from './schedule.js';
 import type { ShutdownMode } from './state-types.js';
@@ -78,7 +79,7 @@ export function postmasterStateMachine(d: Draft): void {
   if (state.pmState === 'PM_SHUTDOWN' && state.database !== 'stopping') setPMState(d, 'PM_WAIT_DEAD_END');
   if (state.pmState === 'PM_WAIT_DEAD_END' && state.children.length === 0) {
     if (isLeaving(d)) stopDatabase(d, 'fast');
-    if (state.database !== 'stopping') setPMState(d, 'PM_NO_CHILDREN');
+    if (state.database !== 'stopping' && !pauses(d)) setPMState(d, 'PM_NO_CHILDREN');
   }
   if (state.pmState === 'PM_NO_CHILDREN' && !state.reinitialising) endOrReinitialise(d);
 }
@@ -93,7 +94,22 @@ function stopBackends(d: Draft): void {
 
 /** Once the children are gone, do we end rather than begin again? */
 export function isLeaving(d: Draft): boolean {
-  return d.state.shutdown !== null || d.state.startupStatus === 'crashed' || !d.state.settings.restartAfterCrash;
+  const { shutdown, startupStatus, settings } = d.state;
+  return shutdown !== null || startupStatus === 'crashed' || !settings.restartAfterCrash || givesUpServer(d.state);
+}
+
+/** The guard has us wait before we begin again. Everybody has gone, but the owned database, which may be told to stop meanwhile. */
+function pauses(d: Draft): boolean {
+  const { state } = d;
+  const delay = isLeaving(d) ? 0 : reinitialiseDelay(state);
+  if (delay > 0 && state.pausedSince === null) {
+    log(d, LOG, `reinitializing in ${delay / 1000} s after ${state.crashes} crashes in a row`);
+    state.pausedSince = d.now;
+    state.abortStartTime = null;
+  }
+  if (state.pausedSince !== null && d.now < state.pausedSince + delay) return true;
+  state.pausedSince = null;
+  return false;
 }
 
 function endOrReinitialise(d: Draft): void {
@@ -109,6 +125,11 @@ function endOrReinitialise(d: Draft): void {
   }
   if (!state.settings.restartAfterCrash) {
     log(d, LOG, 'shutting down because restart_after_crash is off');
+    return exitPostmaster(d, 1);
+  }
+  if (givesUpServer(state)) {
+    const hint = 'The lines before say what crashed. The limit is set by "crash_give_up_after".';
+    log(d, LOG, `shutting down after ${state.crashes} ${state.crashes === 1 ? 'crash' : 'crashes in a row'}`, { hint });
     return exitPostmaster(d, 1);
   }
   log(d, LOG, 'all server processes terminated; reinitializing');

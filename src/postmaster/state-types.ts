@@ -48,8 +48,18 @@ export interface RegisteredBgWorker {
   readonly terminate: boolean;
 }
 
+/** What the guard knows of a worker (guard.ts). */
+export interface FailureRecord {
+  /** In a row. */
+  readonly failures: number;
+  /** When it was forked; null = it does not run. */
+  readonly startedAt: number | null;
+  /** The last death was the worker's own doing. */
+  readonly failed: boolean;
+}
+
 /** What the machine itself keeps of a worker: also what its slot says, since the postmaster reads nothing back from shared memory. */
-export interface WorkerEntry extends RegisteredBgWorker {
+export interface WorkerEntry extends RegisteredBgWorker, FailureRecord {
   /** -1 = registered, never started (the registrant's store); then whatever we stored last. */
   readonly slotPid: number;
 }
@@ -81,6 +91,17 @@ export interface ExitStatus {
   readonly signal: number | null;
 }
 
+/** 0 = off; see guard.ts and fold.ts. */
+export interface GuardSettings {
+  /** Seconds. */
+  readonly workerRestartBackoffMax: number;
+  readonly workerGiveUpAfter: number;
+  /** Seconds. */
+  readonly crashCycleBackoffMax: number;
+  readonly crashGiveUpAfter: number;
+  readonly logFoldRepeats: boolean;
+}
+
 export interface PostmasterSettings {
   readonly maxWorkerProcesses: number;
   readonly maxConnections: number;
@@ -89,6 +110,8 @@ export interface PostmasterSettings {
   readonly hasDatabase: boolean;
   /** We stop it when we end. */
   readonly ownedDatabase: boolean;
+  /** Missing: all of it is off. */
+  readonly guard?: GuardSettings;
 }
 
 export type ForkTarget =
@@ -151,6 +174,16 @@ export interface Pass {
   readonly then: 'nothing' | 'enter run' | 'announce';
 }
 
+/** A line about a worker that was written, and how often it has been kept back since. */
+export interface Fold {
+  readonly workerId: number;
+  /** The line without the pid. */
+  readonly key: string;
+  readonly times: number;
+  readonly last: string;
+  readonly until: number;
+}
+
 export interface PostmasterState {
   readonly settings: PostmasterSettings;
   readonly pmState: PMState;
@@ -178,6 +211,13 @@ export interface PostmasterState {
   readonly aborting: boolean;
   /** 'reinitialise' was asked for and not answered. */
   readonly reinitialising: boolean;
+  /** Crash cycles in a row, the one under way included. */
+  readonly crashes: number;
+  /** Since when the server has been open; null = it is not, or a crash cycle is unresolved. */
+  readonly servingSince: number | null;
+  /** Since when everybody has been gone, and the guard has kept us from beginning again. */
+  readonly pausedSince: number | null;
+  readonly folds: readonly Fold[];
   readonly lastWakeup: number;
   readonly exitStatus: 0 | 1 | null;
 }

@@ -8,6 +8,8 @@
 import { LOG } from '../elog/error-data.js';
 import { backendForked, backendForkFailed, connectionRequested } from './connections.js';
 import { addChild, log, openDraft, setPMState, signalChild, type Draft } from './draft.js';
+import { closeExpiredFolds } from './fold.js';
+import { noteServing } from './guard.js';
 import { childExited, databaseLost } from './reap.js';
 import { assignSlots, backgroundWorkerStateChange } from './registry.js';
 import { bgworkerForked, bgworkerForkFailed, enterRun, forgetBeforeSleep, maybeStartBgworkers, requestFork } from './schedule.js';
@@ -16,6 +18,8 @@ import type { ForkTarget, PostmasterEvent, PostmasterSettings, PostmasterState, 
 
 export type * from './state-types.js';
 export { deadline } from './schedule.js';
+
+export type ReloadableSettings = Pick<PostmasterSettings, 'restartAfterCrash' | 'guard'>;
 
 /** An id for the next static worker, while the list is being made; none is ever taken off it then. Later ids are the machine's own. */
 export function newWorkerId(workers: readonly Pick<RegisteredBgWorker, 'id'>[]): number {
@@ -42,13 +46,17 @@ export function initialState(settings: PostmasterSettings, staticWorkers: readon
     database: settings.ownedDatabase ? 'running' : 'none',
     aborting: false,
     reinitialising: false,
+    crashes: 0,
+    servingSince: null,
+    pausedSince: null,
+    folds: [],
     lastWakeup: 0,
     exitStatus: null,
   };
 }
 
-/** After 'reload configuration': the one setting of the machine's that a reload may change. */
-export function changeSettings(state: PostmasterState, changed: Pick<PostmasterSettings, 'restartAfterCrash'>): PostmasterState {
+/** After 'reload configuration': the settings of the machine's that a reload may change. */
+export function changeSettings(state: PostmasterState, changed: ReloadableSettings): PostmasterState {
   return { ...state, settings: { ...state.settings, ...changed } };
 }
 
@@ -66,6 +74,7 @@ export function step(state: PostmasterState, event: PostmasterEvent): StepResult
   }
   const d = openDraft(state, event.now);
   if (isAnswer) d.state.forking = null;
+  closeExpiredFolds(d);
   handle(d, event);
   if (d.state.forking === null) settle(d);
   return { state: d.state, actions: d.actions };
@@ -155,6 +164,7 @@ function startupSignalled(d: Draft, reason: 'recovery started' | 'begin hot stan
     setPMState(d, 'PM_HOT_STANDBY');
     state.connsAllowed = true;
     state.startWorkerNeeded = true;
+    noteServing(d);
   } else if (reason === 'recovery finished' && ['PM_STARTUP', 'PM_RECOVERY', 'PM_HOT_STANDBY'].includes(state.pmState)) {
     // DIFFERS FROM POSTGRES: there this is the startup process's exit 0. Ours stays on and watches the database.
     enterRun(d);

@@ -7,6 +7,7 @@ import { Socket } from 'node:net';
 
 import { bgStatGetActivity } from './activity.js';
 import type { SessionBackgroundWorker } from './client.js';
+import { ClientPort } from './client-port.js';
 import {
   FrameReader,
   PROTOCOL_VERSION,
@@ -31,7 +32,7 @@ import { registerDynamicBackgroundWorker } from '../bgworker/register.js';
 import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_CRASH_SHUTDOWN, ERRCODE_PROTOCOL_VIOLATION, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
 import { ERROR, ErrorData, FATAL, INFO, levelName } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setClientSink } from '../elog/elog.js';
-import { myProcPid, postmasterPid } from '../globals.js';
+import { myProcPid, postmasterPid, setMyProcPort } from '../globals.js';
 import { procExit } from '../ipc/exit.js';
 import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
 import { initProcess } from '../ipc/proc.js';
@@ -45,6 +46,7 @@ import { HEADER } from '../shmem/layout.js';
 export interface ClientConnection {
   readonly fd: number;
   readonly pid: number;
+  readonly uid: number;
 }
 
 // The ready-made calls. Each is a function of the public API under its own name.
@@ -76,9 +78,12 @@ class Backend {
   readonly #socket: Socket;
   readonly #fd: number;
   readonly #reader = new FrameReader();
+  readonly #port: ClientPort;
 
-  constructor(fd: number) {
+  constructor({ fd, uid }: ClientConnection) {
     this.#fd = fd;
+    this.#port = new ClientPort(uid);
+    setMyProcPort(this.#port);
     this.#socket = new Socket({ fd, readable: true, writable: true });
   }
 
@@ -111,11 +116,14 @@ class Backend {
 
   async #answer(message: CallMessage): Promise<void> {
     const { id } = message;
+    const ended = this.#port.called(message.function);
     try {
       this.#send({ type: 'result', id, value: await call(message) });
     } catch (err) {
       emitErrorReport(err);
       this.#send({ type: 'error', id, error: toWireError(err) });
+    } finally {
+      ended();
     }
   }
 
@@ -177,5 +185,5 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   armQuitMessages(client.fd);
   // Before the application hears that the backend is ready: who signals it then finds it ready indeed.
   backgroundWorkerUnblockSignals();
-  new Backend(client.fd).serve();
+  new Backend(client).serve();
 }

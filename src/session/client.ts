@@ -57,7 +57,7 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
   #saidWhy = false;
 
   /** @internal */
-  constructor(socket: Socket, reader: FrameReader, pids: { backendPid: number; postmasterPid: number }) {
+  constructor(socket: Socket, reader: FrameReader, pids: { backendPid: number; postmasterPid: number }, early: readonly BackendMessage[] = []) {
     super();
     this.#socket = socket;
     this.backendPid = pids.backendPid;
@@ -66,6 +66,8 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
     socket.on('data', (chunk) => this.#receive(reader, chunk));
     socket.on('error', () => undefined); // 'close' follows
     socket.on('close', () => this.#finish());
+    // What came before `ready` or in one piece with it: a backend that is told to go at once says so.
+    for (const message of early) this.#take(message);
   }
 
   /**
@@ -250,24 +252,28 @@ export async function connect(dir: string): Promise<Session> {
 
 function handshake(socket: Socket, path: string, noServer: (cause: unknown) => ErrorData): Promise<Session> {
   const reader = new FrameReader();
+  const early: BackendMessage[] = [];
   return new Promise((resolve, reject) => {
     let failure: ErrorData | undefined;
     const onError = (err: Error): void => void (failure ??= noServer(err));
     const onClose = (): void => reject(failure ?? connectionError(`the postmaster closed the connection to "${path}"`));
     const onData = (chunk: Buffer): void => {
-      const [message, ...more] = reader.push(chunk) as BackendMessage[];
+      const messages = reader.push(chunk) as BackendMessage[];
+      // A backend that a crash cycle ends while it begins warns before it is ready.
+      while (messages[0]?.type === 'notice') early.push(messages.shift() as BackendMessage);
+      const [message, ...more] = messages;
       if (message === undefined) return;
       if (message.type === 'fatal') {
         failure = new ErrorData(message.error);
         return;
       }
       socket.off('error', onError).off('close', onClose).off('data', onData);
-      if (message.type !== 'ready' || message.version !== PROTOCOL_VERSION || more.length > 0) {
+      if (message.type !== 'ready' || message.version !== PROTOCOL_VERSION) {
         socket.destroy();
         reject(versionError(message.type === 'ready' ? message.version : -1));
         return;
       }
-      resolve(new Session(socket, reader, message));
+      resolve(new Session(socket, reader, message, [...early, ...more]));
     };
     socket.on('error', onError).on('close', onClose).on('data', onData);
   });

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bgworkerShouldStartNow } from '../../../src/postmaster/schedule.js';
-import type { ShutdownMode, WorkerDescriptor } from '../../../src/postmaster/state.js';
+import { changeSettings, type GuardSettings, type ShutdownMode, type WorkerDescriptor } from '../../../src/postmaster/state.js';
 import { descriptor, EXIT, SIGNAL, World } from './world.js';
 
 /** One thing that happens; fast-check shows a counterexample by these names. */
@@ -78,6 +78,15 @@ const endings: fc.Arbitrary<Move> = fc.oneof(
   fc.constant(move('database stopped', (world) => world.state.database === 'stopping' && world.tell({ type: 'database stopped' }))),
 );
 
+const OFF: GuardSettings = { workerRestartBackoffMax: 0, workerGiveUpAfter: 0, crashCycleBackoffMax: 0, crashGiveUpAfter: 0, logFoldRepeats: false };
+const anyGuard: fc.Arbitrary<GuardSettings> = fc.record({
+  workerRestartBackoffMax: fc.constantFrom(0, 1, 30),
+  workerGiveUpAfter: fc.constantFrom(0, 1, 3),
+  crashCycleBackoffMax: fc.constantFrom(0, 4),
+  crashGiveUpAfter: fc.constantFrom(0, 0, 3),
+  logFoldRepeats: fc.boolean(),
+});
+
 const anyWorld = fc
   .record({
     workers: fc.array(anyDescriptor, { maxLength: 4 }),
@@ -86,6 +95,7 @@ const anyWorld = fc
     restartAfterCrash: fc.boolean(),
     hasDatabase: fc.boolean(),
     ownedDatabase: fc.boolean(),
+    guard: fc.option(anyGuard, { nil: OFF }),
   })
   .map((options) => () => new World({ ...options, ownedDatabase: options.hasDatabase && options.ownedDatabase }));
 
@@ -201,9 +211,16 @@ describe('random histories', () => {
           if (pid === undefined) break;
           world.exit(pid, EXIT(2), false);
         }
+        // The guard's pause, if there is one, ends when it said.
+        if (world.state.pausedSince !== null && world.deadline !== null) world.timeout(world.deadline);
         if (world.state.database === 'stopping') world.tell({ type: 'database stopped' });
         if (world.state.exitStatus === null) expect(['PM_STARTUP', 'PM_RUN']).toContain(world.state.pmState);
-        else expect(world.state.settings.restartAfterCrash && world.state.startupStatus !== 'crashed' && !world.state.aborting).toBe(false);
+        else {
+          const { settings, startupStatus, aborting, crashes } = world.state;
+          const limit = settings.guard?.crashGiveUpAfter ?? 0;
+          const gaveUp = limit > 0 && crashes >= limit;
+          expect(settings.restartAfterCrash && startupStatus !== 'crashed' && !aborting && !gaveUp).toBe(false);
+        }
       }),
       params,
     );
@@ -216,6 +233,33 @@ describe('random histories', () => {
         const trace = Array.from({ length: times }, () => world.terminate(0)).flat();
         expect(trace).toEqual(['SIGTERM 101']);
       }),
+    );
+  });
+
+  test('a guard that is off, or switched on and off again, changes nothing', () => {
+    fc.assert(
+      fc.property(fc.array(anyDescriptor, { maxLength: 3 }), fc.array(moves, { maxLength: 40 }), (workers, list) => {
+        const [without, off, toggled] = [{}, { guard: OFF }, { guard: OFF }].map((options) => new World({ workers, ...options })) as [
+          World,
+          World,
+          World,
+        ];
+        for (const world of [without, off, toggled]) world.tell({ type: 'initialised' });
+        for (const { apply } of list) {
+          for (const world of [without, off, toggled]) if (world.state.exitStatus === null) apply(world);
+          toggled.state = changeSettings(toggled.state, {
+            restartAfterCrash: true,
+            guard: { ...OFF, workerRestartBackoffMax: 30, crashCycleBackoffMax: 9 },
+          });
+          toggled.state = changeSettings(toggled.state, { restartAfterCrash: true, guard: OFF });
+          for (const world of [off, toggled]) {
+            expect(world.slots).toEqual(without.slots);
+            expect(world.deadline).toBe(without.deadline);
+            expect([...world.alive.keys()]).toEqual([...without.alive.keys()]);
+          }
+        }
+      }),
+      { numRuns: 200 },
     );
   });
 });
