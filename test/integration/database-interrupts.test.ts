@@ -6,7 +6,20 @@ import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Session } from '../../dist/session/client.js';
 import { type Postmaster, fixture, isAlive, waitUntil, withPostmaster } from '../helpers/index.js';
-import { STOPPED, WORKERS, errorOf, launch, logLines, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
+import {
+  STOPPED,
+  WORKERS,
+  errorOf,
+  launch,
+  logLines,
+  openSession,
+  register,
+  runToEnd,
+  said,
+  sharedPostmaster,
+  waitForSaid,
+  worker,
+} from './support.js';
 
 const LIBRARY = fixture('database-workers.mjs');
 const preload = [WORKERS, LIBRARY];
@@ -112,8 +125,7 @@ describe('SIGTERM, with die', () => {
     const client = await connectClient();
     const name = `commits-${when}`;
     await client.query(`CREATE TABLE committed_${when} (a int)`);
-    const { handle, pid } = await launch(session, querying('terminatedBeforeCommit', name, `INSERT INTO committed_${when} VALUES (1)`, handled));
-    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    const pid = await runToEnd(pm, session, querying('terminatedBeforeCommit', name, `INSERT INTO committed_${when} VALUES (1)`, handled));
     expect(logLines(pm, `[${pid}]`)).toEqual([
       `LOG:  @${name} committed null`,
       `FATAL:  terminating background worker "${name}" due to administrator command`,
@@ -132,8 +144,7 @@ describe('SIGTERM, with die', () => {
       CREATE FUNCTION dawdle_${when}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NULL; END';
       CREATE CONSTRAINT TRIGGER t AFTER INSERT ON deferred_${when} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle_${when}()`);
     const name = `deferred-${when}`;
-    const { handle, pid } = await launch(session, querying('terminatedBeforeCommit', name, `INSERT INTO deferred_${when} VALUES (1)`, handled));
-    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    const pid = await runToEnd(pm, session, querying('terminatedBeforeCommit', name, `INSERT INTO deferred_${when} VALUES (1)`, handled));
     expect(logLines(pm, `[${pid}]`)).toEqual([
       `FATAL:  terminating background worker "${name}" due to administrator command`,
       `LOG:  @${name} callback 1`,
@@ -187,8 +198,7 @@ describe('SIGTERM, by default', () => {
     const session = await openSession(pm);
     const client = await connectClient();
     await client.query('CREATE TABLE committed_default (a int)');
-    const { handle, pid } = await launch(session, querying('commitsByDefault', 'commits-default', 'INSERT INTO committed_default VALUES (1)'));
-    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    const pid = await runToEnd(pm, session, querying('commitsByDefault', 'commits-default', 'INSERT INTO committed_default VALUES (1)'));
     expect(logLines(pm, `[${pid}]`)).toEqual([
       'FATAL:  terminating background worker "commits-default" due to administrator command',
       'LOG:  @commits-default callback 1',

@@ -81,6 +81,18 @@ export async function launch(session: Session, descriptor: SessionBackgroundWork
   return { handle, pid: pid as number };
 }
 
+/**
+ * Registers one that ends by itself, and waits for that; the pid it had, from the line of its exit. `launch` would race with it: by the time
+ * that its registrant asks, it may be gone.
+ */
+export async function runToEnd(pm: Postmaster, session: Session, descriptor: SessionBackgroundWorker): Promise<number> {
+  const handle = await register(session, descriptor);
+  expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+  const exited = `LOG:  background worker "${descriptor.name}" (PID `;
+  await pm.waitForLog(exited);
+  return parseInt(pm.log().split(exited).at(-1) as string, 10);
+}
+
 /** Asks for the end of a worker and waits for it. */
 export async function end(session: Session, handle: BackgroundWorkerHandle): Promise<void> {
   await session.terminateBackgroundWorker(handle);
