@@ -1,0 +1,44 @@
+// What a chaos run has to say at its end: counts, and where something did not hold all that helps to find out why. Pure but for the world that it reads.
+
+import type { ChaosOptions } from './options.js';
+import type { Vitals } from './vitals.js';
+import type { World } from './world.js';
+
+export interface Report {
+  readonly ok: boolean;
+  readonly text: string;
+  readonly json: Record<string, unknown>;
+}
+
+const LOG_LINES = 120;
+
+const inOneLine = ({ descriptors, mappings, anonymousKb, rssKb }: Vitals): string =>
+  `${descriptors.length} descriptors, ${mappings} mappings, ${anonymousKb} KB of its own, ${rssKb} KB resident`;
+
+export function report(world: World, { seed, minutes, workers }: ChaosOptions, run: { warm: Vitals; end: Vitals; seconds: number }): Report {
+  const { violations } = world;
+  const ok = violations.length === 0 && world.fatal === null;
+  const counts = { ...world.counts, ...world.audit.counts };
+  const vitals = { warm: run.warm, end: run.end };
+  const rows = Object.entries(counts)
+    .toSorted(([a], [b]) => a.localeCompare(b))
+    .map(([what, count]) => `  ${String(count).padStart(8)}  ${what}\n`);
+  const head = `\n${ok ? 'All held' : 'NOT ALL HELD'}: seed ${seed}, ${run.seconds.toFixed(0)} s, ${workers} worker slots\n`;
+  const memory = `  postmaster when warm: ${inOneLine(run.warm)}\n  postmaster at the end: ${inOneLine(run.end)}\n`;
+  const evidence = ok ? '' : evidenceOf(world, `npm run chaos -- --seed ${seed} --minutes ${minutes} --workers ${workers}`);
+  return {
+    ok,
+    text: head + rows.join('') + memory + evidence,
+    json: { ok, seed, minutes, seconds: run.seconds, counts, vitals, violations, ...(ok ? {} : { evidence }) },
+  };
+}
+
+function evidenceOf(world: World, again: string): string {
+  const parts = [
+    `--- what did not hold\n${world.violations.join('\n')}`,
+    `--- last actions\n${world.lastActions.join('\n')}`,
+    `--- log\n${world.tail.last(LOG_LINES).join('\n')}`,
+    `--- the same actions again: ${again}`,
+  ];
+  return `${parts.join('\n')}\n`;
+}

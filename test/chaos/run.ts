@@ -1,0 +1,108 @@
+// `npm run chaos`: a postmaster, and everything that can be done to it at random, again and again; every few seconds a look whether all is well.
+// A program; it leaves no process and no file behind.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type PostmasterOptions, startPostmaster } from '../helpers/postmaster.js';
+import { LIBRARY, perform } from './actions.js';
+import { eventually, quietPoint } from './checks.js';
+import { drain, expectNobody } from './drain.js';
+import { CHAOS_USAGE, type ChaosOptions, parseChaosOptions } from './options.js';
+import { report, type Report } from './report.js';
+import { Schedule } from './schedule.js';
+import { growth, newDescriptors, vitalsOf } from './vitals.js';
+import { World } from './world.js';
+
+const QUIET_EVERY_MS = 5000;
+/** Quiet points until the heap has its working size. */
+const WARM_UP_POINTS = 2;
+
+function postmasterOptions({ workers }: ChaosOptions): PostmasterOptions {
+  return {
+    preload: [LIBRARY],
+    // debug2 tells of every registration, every start and every end.
+    settings: { max_worker_processes: workers, max_parallel_workers: 4, max_connections: 12, log_min_messages: 'debug2' },
+  };
+}
+
+async function act(world: World, schedule: Schedule, until: number): Promise<void> {
+  while (performance.now() < until && world.fatal === null && world.violations.length === 0) {
+    const { pauseMs, action } = schedule.next();
+    if (pauseMs > 0) await sleep(pauseMs);
+    if (world.fatal !== null) return;
+    world.tail.read();
+    world.count('actions');
+    perform(world, action);
+  }
+}
+
+async function chaos(options: ChaosOptions, signal: AbortSignal): Promise<Report> {
+  const { pm, end } = await startPostmaster(postmasterOptions(options));
+  const world = new World(pm, options.workers);
+  const schedule = new Schedule(options.seed);
+  const began = performance.now();
+  let finished = false;
+  pm.exited
+    .then((status) => {
+      if (finished) return;
+      world.fatal = `the postmaster ended with status ${status}`;
+      world.violation(world.fatal);
+    })
+    .catch(() => {});
+  signal.addEventListener('abort', () => (world.fatal = 'interrupted'));
+  const start = vitalsOf(pm.pid);
+  let warm = start;
+  try {
+    for (const until = began + options.minutes * 60_000; performance.now() < until && world.fatal === null && world.violations.length === 0;) {
+      await act(world, schedule, Math.min(until, performance.now() + QUIET_EVERY_MS));
+      await quietPoint(world);
+      if (world.fatal === null && (world.counts['quiet points'] ?? 0) <= WARM_UP_POINTS) warm = vitalsOf(pm.pid);
+      if (!options.json) progress(world, began);
+    }
+    await drain(world);
+    await expectNobody(world);
+    await eventually(world, 'the postmaster has the descriptors of its start', 5000, () => newDescriptors(start, vitalsOf(pm.pid)));
+    await eventually(world, 'the postmaster has not grown', 5000, () => growth(warm, vitalsOf(pm.pid)));
+    const after = world.fatal === null ? vitalsOf(pm.pid) : warm;
+    finished = true;
+    if (world.fatal === null && (await pm.stop('fast')) !== 0) world.violation('the postmaster did not end in order');
+    world.tail.read();
+    world.takeAuditViolations();
+    return report(world, options, { warm, end: after, seconds: (performance.now() - began) / 1000 });
+  } finally {
+    finished = true;
+    world.tail.close();
+    world.continueAll();
+    await end().catch((err: unknown) => world.violation(String(err)));
+  }
+}
+
+function progress(world: World, began: number): void {
+  const seconds = ((performance.now() - began) / 1000).toFixed(0).padStart(5);
+  const { starts, crashCycles, sessions } = world.audit.counts;
+  const { rssKb, mappings } = world.fatal === null ? vitalsOf(world.pm.pid) : { rssKb: 0, mappings: 0 };
+  const line = `${seconds} s  ${world.counts['actions']} actions, ${starts} starts, ${sessions} sessions, ${crashCycles} crash cycles, ${world.violations.length} violations; ${rssKb} KB, ${mappings} mappings`;
+  process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  let options: ChaosOptions;
+  try {
+    options = parseChaosOptions(argv);
+  } catch (err) {
+    process.stderr.write(`${(err as Error).message}\n\n${CHAOS_USAGE}`);
+    return 2;
+  }
+  if (options.help) {
+    process.stdout.write(CHAOS_USAGE);
+    return 0;
+  }
+  if (!options.json)
+    process.stdout.write(`seed ${options.seed}, ${options.minutes} minutes, ${options.workers} worker slots, Node ${process.version}\n`);
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop.abort());
+  const result = await chaos(options, stop.signal);
+  process.stdout.write(options.json ? `${JSON.stringify(result.json)}\n` : result.text);
+  return result.ok ? 0 : 1;
+}
+
+process.exitCode = await main(process.argv.slice(2));
