@@ -27,6 +27,8 @@ export interface Native {
   fork(): number;
   undoDontFork(): number;
   otherThreadsRest(): number;
+  /** Threads are born with every signal blocked from here on, and memory is there to be forked. How many slots were ours to change. */
+  patchImports(): number;
 
   signalsInit(): void;
   /** Dispositions: see `Disposition` in src/ipc/signals.ts. */

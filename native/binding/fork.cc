@@ -1,10 +1,11 @@
-// Glue for core/fork.h. The hook is what makes fork and uv_loop_fork one native call.
+// Glue for core/fork.h and core/imports.h. The hook is what makes fork and uv_loop_fork one native call.
 #include <unistd.h>
 #include <uv.h>
 
 #include "binding/args.h"
 extern "C" {
 #include "core/fork.h"
+#include "core/imports.h"
 }
 
 namespace bgw {
@@ -28,6 +29,8 @@ static Napi::Value Fork(const Napi::CallbackInfo& info) {
 static Napi::Value UndoDontFork(const Napi::CallbackInfo& info) { return Number(info, BgwUndoDontFork()); }
 static Napi::Value OtherThreadsRest(const Napi::CallbackInfo& info) { return Number(info, BgwOtherThreadsRest()); }
 
+static Napi::Value PatchImports(const Napi::CallbackInfo& info) { return Number(info, BgwPatchImports()); }
+
 static Napi::Value LoopRepairTime(const Napi::CallbackInfo& info) {
   return Number(info, static_cast<double>(repair_ns));
 }
@@ -36,6 +39,7 @@ void InitFork(Napi::Object exports) {
   Export<Fork>(exports, "fork");
   Export<UndoDontFork>(exports, "undoDontFork");
   Export<OtherThreadsRest>(exports, "otherThreadsRest");
+  Export<PatchImports>(exports, "patchImports");
   Export<LoopRepairTime>(exports, "loopRepairTime");
 }
 

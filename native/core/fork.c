@@ -1,11 +1,13 @@
-// fork(2) of a running Node process, by the recipe that rests on nothing private: undo MADV_DONTFORK, see that every other thread
-// sleeps, fork, repair the loop. Runs in the postmaster (parent half) and in each child (child half).
+// fork(2) of a running Node process, by the recipe that rests on nothing private: see that every other thread sleeps, fork, repair the loop. That
+// memory is there to be forked at all is the business of imports.c, which uses the walk below, once.
+// Runs in the postmaster (parent half) and in each child (child half).
 //
 // One call, from blocking the signals to repairing the loop. In between nothing may allocate on V8's heap, in either process: a
 // scavenge there would post a task to a platform thread that is being looked at (parent) or does not exist (child).
 //
 // The hazards, by number as in docs/fork-safety.md:
-//  F1  V8 marks its heap MADV_DONTFORK: without the walk the child has no heap and dies at its first JavaScript instruction.
+//  F1  V8 marks its heap MADV_DONTFORK: the child would have no heap and die at its first JavaScript instruction. To undo it before every fork costs
+//      0.2 ms or more, growing with the image; so its marks are kept from being made (imports.c), and the walk only finds those of before.
 //  F2  A thread may hold a lock (malloc's, the platform queue's) at the moment of the fork; the child would inherit it locked for
 //      ever. A thread that sleeps in futex or epoll_wait holds none, and nobody can wake it meanwhile: the only thread that posts
 //      work is the one that is looking.
@@ -160,8 +162,7 @@ pid_t BgwFork(BgwForkChildHook hook, void *arg) {
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &before);  // F3
 
-  int result = BgwUndoDontFork();                         // F1
-  if (result == 0) result = WaitUntilOtherThreadsRest();  // F2
+  int result = WaitUntilOtherThreadsRest();  // F2
   if (result == 0) {
     pid_t pid = fork();
     if (pid == 0) {

@@ -16,8 +16,9 @@ typedef void (*BgwForkChildHook)(void *arg);
 // -EBUSY when another thread of this process did not come to rest within a second; -ENOSYS where /proc does not tell what threads do.
 BGW_MUST_CHECK pid_t BgwFork(BgwForkChildHook hook, void *arg);
 
-// The two remedies that BgwFork applies, for tests and measurements.
+// Takes the mark MADV_DONTFORK from all private memory without a file. For BgwPatchImports, which keeps such marks from being made.
 BGW_MUST_CHECK int BgwUndoDontFork(void);
+// The remedy that BgwFork applies, for tests and measurements.
 BGW_MUST_CHECK int BgwOtherThreadsRest(void);
 
 #ifdef __cplusplus

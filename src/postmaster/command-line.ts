@@ -1,6 +1,7 @@
 // How the postmaster is called: -D DIR and -c name=value, and the flags that Node must have been started with. Postmaster, before anything else.
 // PostgreSQL: src/backend/postmaster/postmaster.c (PostmasterMain, the getopt loop).
 
+import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -60,14 +61,27 @@ export function reexecuteIfNeeded(): void {
   check(native.exec(process.execPath, argv, env), 'execve');
 }
 
-/** What this Node must offer. @throws ErrorData FATAL where it does not */
+/**
+ * What this Node must offer. Takes over what it imports from the C library, in the same breath: before user code can start a thread or load an addon.
+ * @throws ErrorData FATAL where it does not
+ */
 export function checkNode(): void {
-  if (native.takeExits(false)) return;
-  throw new ErrorData({
+  if (!native.takeExits(false)) {
+    throw cannotBeForked('It does not export node::SetProcessExitHandler, without which a forked child cannot leave in order.');
+  }
+  const slots = native.patchImports();
+  if (slots === -constants.errno.ENOENT) {
+    throw cannotBeForked('It does not call pthread_create and madvise by way of the dynamic linker, so that its memory cannot be kept for a child.');
+  }
+  check(slots, 'mprotect');
+}
+
+function cannotBeForked(detail: string): ErrorData {
+  return new ErrorData({
     severity: 'FATAL',
     code: ERRCODE_FEATURE_NOT_SUPPORTED,
     message: `this build of Node (${process.version}, ${process.execPath}) cannot be forked`,
-    detail: 'It does not export node::SetProcessExitHandler, without which a forked child cannot leave in order.',
+    detail,
     hint: 'Use Node 20, 22, 24 or 26 as nodejs.org or your distribution builds it.',
   });
 }

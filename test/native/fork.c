@@ -86,7 +86,6 @@ TEST(fork_runs_the_hook_in_the_child_with_everything_blocked) {
   int hooks = 0;
   unsigned long long before = own_status("SigBlk");
   char *page = private_page();
-  CHECK_EQ(madvise(page, 4096, MADV_DONTFORK), 0);
   pid_t parent = getpid();
   pid_t child = BgwFork(count_hook, &hooks);
   CHECK(child >= 0);

@@ -15,6 +15,11 @@ enum { kUnderTSan = 1 };
 #else
 enum { kUnderTSan = 0 };
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+enum { kUnderASan = 1 };
+#else
+enum { kUnderASan = 0 };
+#endif
 
 // Zeroed, shared with the children that are forked later.
 static inline void *shared_memory(size_t size) {
