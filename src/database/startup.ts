@@ -3,110 +3,208 @@
 // DIFFERS FROM POSTGRES: theirs ends with recovery; ours stays and watches, because our database can go away alone.
 //
 //   connecting ──▶ in recovery ──▶ read-write
-//       ▲         (asked every     (asleep on the open connection:
-//       │          500 ms)          no timer, no system call)
-//       └───── connection lost ◀──────┘
+//       ▲         (asked every     (owned: asleep on the open connection, no timer, no system call;
+//       │          500 ms)          attached: asked every database_check_interval)
+//       └── lost, or silent: away ◀─┘
+//
+// How far recovery has come is told once each, as PostgreSQL does it: PM states never go back. What the server is now is told at every change, and
+// holds back the workers that would connect to it (schedule.ts). The question needs no privilege but CONNECT.
 
 import pg from 'pg';
-import { connectError, endsConnection } from './server-error.js';
+import { LOG, type ErrorFields } from '../elog/error-data.js';
+import { ERRCODE_CANNOT_CONNECT_NOW, ERRCODE_INSUFFICIENT_PRIVILEGE } from '../elog/errcodes.js';
+import { connectError, endsConnection, sayGoodbye } from './server-error.js';
 
 /** The PMSignals that this process raises: PMSIGNAL_RECOVERY_STARTED, PMSIGNAL_BEGIN_HOT_STANDBY, and the end of recovery. */
 export type StartupSignal = 'recovery started' | 'begin hot standby' | 'recovery finished';
 
+/** What is seen of the server now. */
+export type SeenServer = 'away' | 'standby' | 'primary';
+
 export interface StartupProcessOptions {
-  readonly conninfo: pg.ClientConfig;
+  /** Asked before each attempt to connect, so that a password or a certificate that has been changed is used. What it throws ends the process. */
+  readonly conninfo: () => pg.ClientConfig;
   /** Tells the postmaster. Each signal is raised at most once. */
   readonly raise: (signal: StartupSignal) => void;
-  /** Logs at LOG. */
-  readonly log: (message: string) => void;
+  /** The same at every change of what is seen; called before `raise`. */
+  readonly report: (server: SeenServer) => void;
+  /** Logs a record. */
+  readonly log: (level: number, fields: ErrorFields) => void;
+  /** How often a server that reads and writes is asked whether it still does; 0: never, the end of the connection says enough. */
+  readonly checkIntervalMs: number;
   /** Ends the watch; the process itself just exits. */
   readonly signal?: AbortSignal;
 }
 
 const FIRST_RETRY_MS = 10;
+/** For a server that is not there, or not yet: it is let in as soon as it can be, and within a second. */
 const SLOWEST_RETRY_MS = 500;
+/** For one that refuses us, for a reason that somebody has to remove. */
+const SLOWEST_REFUSED_RETRY_MS = 5000;
 const PROMOTION_POLL_MS = 500;
 /** How long a server that is not there yet is nothing to talk about. */
 const PATIENCE_MS = 5000;
-/** A server that accepts the connection and then says nothing. */
-const CONNECT_TIMEOUT_MS = 10_000;
+/** A server that accepts the connection, or a question, and then says nothing. */
+const ANSWER_TIMEOUT_MS = 10_000;
 
 /** Watches the server until `signal`; without one, for ever. Needs a role that may connect, and no more. */
 export async function startupProcessMain(options: StartupProcessOptions): Promise<void> {
-  const raised = new Set<StartupSignal>();
-  const raise = (signal: StartupSignal): void => {
-    if (raised.has(signal)) return;
-    raised.add(signal);
-    options.raise(signal);
-  };
-  for (let connectedBefore = false; !options.signal?.aborted; connectedBefore = true) {
-    const client = await connectPatiently(options, raise);
-    if (client === null) return;
-    if (connectedBefore) options.log('connection to the database server was restored');
-    const failure = await Promise.race([watch(client, raise, options.signal), aborted(options.signal)]);
-    client.end().catch(() => undefined);
-    if (options.signal?.aborted) return;
-    options.log(failure === null ? 'connection to the database server was lost' : `could not watch the database server: ${failure}`);
-    // A server that lets us in and throws us out again is not to be run at.
-    await sleep(SLOWEST_RETRY_MS, options.signal);
-  }
+  await new Watch(options).run();
 }
 
-/**
- * Follows recovery to its end, then sleeps until the connection ends.
- * @returns null when the connection has ended, else why its server does not answer the question
- */
-async function watch(client: pg.Client, raise: (signal: StartupSignal) => void, signal?: AbortSignal): Promise<string | null> {
-  const ended = new Promise<null>((resolve) => client.once('end', () => resolve(null)));
-  try {
-    while (await isInRecovery(client)) {
-      raise('recovery started');
-      raise('begin hot standby');
-      await sleep(PROMOTION_POLL_MS, signal);
-      if (signal?.aborted) return null;
+class Watch {
+  readonly #options: StartupProcessOptions;
+  readonly #raised = new Set<StartupSignal>();
+  /** null: nothing yet. */
+  #seen: SeenServer | null = null;
+  #wasPrimary = false;
+  /** What has been said of a server that does not let us in; said again when it has let us in meanwhile. */
+  readonly #told = new Set<string>();
+
+  constructor(options: StartupProcessOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    const { signal, log } = this.#options;
+    while (!this.#options.signal?.aborted) {
+      const client = await this.#connectPatiently();
+      if (client === null) return;
+      const since = Date.now();
+      const { lost, reason } = await this.#follow(client);
+      hangUp(client);
+      if (signal?.aborted) return;
+      const detail = reason === null ? {} : { detail: `${reason}.` };
+      if (!lost) this.#tellOnce({ message: `could not watch the database server: ${reason}` });
+      else if (this.#seen !== null) log(LOG, { message: 'connection to the database server was lost', ...detail });
+      this.#see('away');
+      // A server that lets us in and throws us out again is not to be run at.
+      await sleep(Date.now() - since > PATIENCE_MS ? FIRST_RETRY_MS : SLOWEST_RETRY_MS, signal);
     }
-  } catch (err) {
-    return endsConnection(err) ? null : (err as Error).message;
   }
-  raise('recovery finished');
-  return ended;
-}
 
-async function isInRecovery(client: pg.Client): Promise<boolean> {
-  const result = await client.query<{ in_recovery: boolean }>('SELECT pg_catalog.pg_is_in_recovery() AS in_recovery');
-  return result.rows[0]?.in_recovery ?? false;
-}
-
-/** Tries until it succeeds: often at first, since an owned server is up in a tenth of a second, then every half second. */
-async function connectPatiently(options: StartupProcessOptions, raise: (signal: StartupSignal) => void): Promise<pg.Client | null> {
-  const begin = Date.now();
-  const told = new Set<string>();
-  for (let delay = FIRST_RETRY_MS; !options.signal?.aborted; delay = Math.min(delay * 1.5, SLOWEST_RETRY_MS)) {
-    const client = new pg.Client({ connectionTimeoutMillis: CONNECT_TIMEOUT_MS, ...options.conninfo, application_name: 'bgworker startup' });
-    client.on('error', () => undefined);
+  /** Until the connection ends, or the server does not answer the question. */
+  async #follow(client: pg.Client): Promise<{ lost: boolean; reason: string | null }> {
+    const { signal, checkIntervalMs } = this.#options;
+    const over = new AbortController();
+    let end: string | null = null;
+    client.on('error', (err) => (end ??= err.message));
+    client.once('end', () => over.abort());
+    signal?.addEventListener('abort', () => over.abort(), { once: true });
     try {
-      await client.connect();
-      return client;
-    } catch (err) {
-      client.end().catch(() => undefined);
-      const code = (err as { code?: string }).code;
-      const { message, detail } = connectError(err, client.host, client.port);
-      // A standby that is not consistent yet, or does not allow connections at all (canAcceptConnections, release 14 and later).
-      if (code === '57P03' && /not (yet )?accepting connections/.test(message)) raise('recovery started');
-      const expected = code === '57P03' || code === 'ENOENT' || code === 'ECONNREFUSED';
-      if ((!expected || Date.now() - begin > PATIENCE_MS) && !told.has(message)) {
-        told.add(message);
-        options.log(`could not connect to the database server, still trying: ${message}${detail === undefined ? '' : ` (${detail})`}`);
+      while (!over.signal.aborted) {
+        const inRecovery = await withTimeout(isInRecovery(client));
+        this.#see(inRecovery ? 'standby' : 'primary');
+        await sleep(inRecovery ? PROMOTION_POLL_MS : checkIntervalMs || Infinity, over.signal);
       }
+    } catch (err) {
+      return { lost: endsConnection(err), reason: end ?? (err as Error).message };
     }
-    await sleep(delay, options.signal);
+    return { lost: true, reason: end };
   }
-  return null;
+
+  #see(server: SeenServer): void {
+    const { report, log } = this.#options;
+    const before = this.#seen;
+    if (server === before || (server === 'away' && before === null)) return;
+    this.#seen = server;
+    this.#told.clear();
+    report(server);
+    if (before === 'away') log(LOG, { message: 'connection to the database server was restored' });
+    if (server === 'standby') {
+      this.#raise('recovery started');
+      this.#raise('begin hot standby');
+      if (this.#wasPrimary) log(LOG, { message: 'database server is in recovery again', detail: WAITING_AGAIN });
+    } else if (server === 'primary') {
+      this.#raise('recovery finished');
+      if (this.#wasPrimary && before === 'standby') log(LOG, { message: 'database server has finished recovery again' });
+      this.#wasPrimary = true;
+    }
+  }
+
+  #raise(signal: StartupSignal): void {
+    if (this.#raised.has(signal)) return;
+    this.#raised.add(signal);
+    this.#options.raise(signal);
+  }
+
+  #tellOnce(fields: ErrorFields): void {
+    if (this.#told.has(fields.message)) return;
+    this.#told.add(fields.message);
+    this.#options.log(LOG, fields);
+  }
+
+  /** Tries until it succeeds: often at first, since an owned server is up in a tenth of a second. */
+  async #connectPatiently(): Promise<pg.Client | null> {
+    const { conninfo, signal } = this.#options;
+    const begin = Date.now();
+    let delay = FIRST_RETRY_MS;
+    while (!this.#options.signal?.aborted) {
+      const client = new pg.Client({ connectionTimeoutMillis: ANSWER_TIMEOUT_MS, ...conninfo(), application_name: 'bgworker startup' });
+      client.on('error', () => undefined);
+      try {
+        await client.connect();
+        return client;
+      } catch (err) {
+        hangUp(client);
+        const { code, message, detail } = connectError(err, client.host, client.port);
+        // A standby that is not consistent yet, or does not allow connections at all (canAcceptConnections, release 14 and later). Of those who say
+        // "not now" they alone say why, in whatever language.
+        if (code === ERRCODE_CANNOT_CONNECT_NOW && detail !== undefined) this.#raise('recovery started');
+        const patient = isNotThere(err);
+        if (!patient || Date.now() - begin > PATIENCE_MS) {
+          this.#tellOnce({
+            message: `could not connect to the database server, still trying: ${message}${detail === undefined ? '' : ` (${detail})`}`,
+          });
+        }
+        delay = Math.min(delay * 1.5, patient ? SLOWEST_RETRY_MS : SLOWEST_REFUSED_RETRY_MS);
+      }
+      await sleep(delay, signal);
+    }
+    return null;
+  }
 }
 
+const WAITING_AGAIN =
+  'Workers that connect to it are started if they ask for no more than BgWorkerStart_ConsistentState; the others wait for its promotion.';
+
+/** The server is not running, or not ready: it takes its time, and there is nothing to be done about it. */
+function isNotThere(err: unknown): boolean {
+  const { code } = err as { code?: string };
+  return code === ERRCODE_CANNOT_CONNECT_NOW || code === 'ENOENT' || code === 'ECONNREFUSED';
+}
+
+/** A role from which even this function was taken still has the setting of releases 14 and later. */
+async function isInRecovery(client: pg.Client): Promise<boolean> {
+  try {
+    const result = await client.query<[boolean]>({ text: 'SELECT pg_catalog.pg_is_in_recovery()', rowMode: 'array' });
+    return result.rows[0]?.[0] ?? false;
+  } catch (err) {
+    if (!(err instanceof pg.DatabaseError) || err.code !== ERRCODE_INSUFFICIENT_PRIVILEGE) throw err;
+    const result = await client.query<[string]>({ text: 'SHOW in_hot_standby', rowMode: 'array' });
+    return result.rows[0]?.[0] === 'on';
+  }
+}
+
+function withTimeout<T>(answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`The server has not answered for ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** Without waiting for the other end, which may be silent. */
+function hangUp(client: pg.Client): void {
+  const { stream } = client.connection;
+  sayGoodbye(stream);
+  stream.destroy();
+}
+
+/** Until then or the abort. */
 function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
+    if (signal?.aborted) return resolve();
+    const timer = ms === Infinity ? undefined : setTimeout(done, ms);
     function done(): void {
       clearTimeout(timer);
       signal?.removeEventListener('abort', done);
@@ -114,8 +212,4 @@ function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     }
     signal?.addEventListener('abort', done, { once: true });
   });
-}
-
-function aborted(signal?: AbortSignal): Promise<null> {
-  return new Promise((resolve) => signal?.addEventListener('abort', () => resolve(null), { once: true }));
 }

@@ -24,6 +24,7 @@ export interface Settings {
   restart_after_crash: boolean;
   worker_restart_backoff_max: number;
   worker_give_up_after: number;
+  database_check_interval: number;
   crash_cycle_backoff_max: number;
   crash_give_up_after: number;
   log_destination: string;
@@ -106,6 +107,17 @@ export const SETTINGS: readonly SettingDefinition[] = [
     bootValue: 'owned',
     shortDesc: 'Sets the database that workers can connect to: "owned", "none", or a connection string.',
     longDesc: 'An owned database server lives in the data directory and is started and stopped with the server.',
+  },
+  {
+    name: 'database_check_interval',
+    type: 'int',
+    unit: 's',
+    context: 'postmaster',
+    bootValue: 10,
+    minValue: 0,
+    maxValue: 86_400,
+    shortDesc: 'Sets how often a database server that is silent is asked for a sign of life; 0 disables this.',
+    longDesc: 'By the startup process, and by a worker that waits for an answer over TCP. An owned server is not asked.',
   },
   {
     name: 'pg_bindir',

@@ -14,6 +14,8 @@ export const PMSIGNAL_BEGIN_HOT_STANDBY = 1;
 export const PMSIGNAL_BACKGROUND_WORKER_CHANGE = 2;
 /** Ours: PostgreSQL's startup process says this by exiting with status 0; ours stays on as a watcher. */
 export const PMSIGNAL_RECOVERY_FINISHED = 3;
+/** Ours: the startup process sees another state of the database server; which one is in server-state.ts. */
+export const PMSIGNAL_SERVER_STATE = 4;
 
 function flag(reason: number): number {
   return PMSIGNAL_OFFSET + 4 * reason;

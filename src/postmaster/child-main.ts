@@ -6,14 +6,14 @@ import type { ChildRole } from './performer.js';
 import { BGWORKER_SHMEM_ACCESS } from '../constants.js';
 import { databaseConninfo } from '../database/conninfo.js';
 import { startupProcessMain } from '../database/startup.js';
-import { LOG } from '../elog/error-data.js';
-import { elog, emitErrorReport } from '../elog/elog.js';
+import { emitErrorReport, ereport } from '../elog/elog.js';
 import { dataDir, myProcPid } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
 import { procExit } from '../ipc/exit.js';
 import { WL_EXIT_ON_PM_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
 import { PMSIGNAL_BEGIN_HOT_STANDBY, PMSIGNAL_RECOVERY_FINISHED, PMSIGNAL_RECOVERY_STARTED, sendPostmasterSignal } from '../ipc/pmsignal.js';
 import { initProcess } from '../ipc/proc.js';
+import { reportServerState } from '../ipc/server-state.js';
 import { setPsDisplay } from '../ipc/ps-status.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, pqsignal } from '../ipc/signals.js';
 import { backendMain } from '../session/backend.js';
@@ -34,16 +34,20 @@ function startupMain(procIndex: number): void {
   backgroundWorkerUnblockSignals();
   // Its waits are the client's, which know nothing of the postmaster: with allow_orphan_workers it would stay, and keep the next postmaster out.
   void waitLatch(myLatch, WL_EXIT_ON_PM_DEATH);
-  const conninfo = databaseConninfo(getConfigOption('database'), dataDir);
-  if (conninfo === null) procExit(0);
+  const database = getConfigOption('database');
+  const conninfo = () => databaseConninfo(database, dataDir) ?? procExit(0);
   const fail = (err: unknown): never => {
     emitErrorReport(err);
     return procExit(1);
   };
-  startupProcessMain({ conninfo, raise: (reason) => sendPostmasterSignal(PMSIGNAL[reason]), log: (message) => elog(LOG, message) }).then(
-    () => procExit(0),
-    fail,
-  );
+  startupProcessMain({
+    conninfo,
+    raise: (reason) => sendPostmasterSignal(PMSIGNAL[reason]),
+    report: reportServerState,
+    log: ereport,
+    // The end of an owned server's connection is known to the kernel, and an owned server is a child of our parent's.
+    checkIntervalMs: database === 'owned' ? 0 : getConfigOption('database_check_interval') * 1000,
+  }).then(() => procExit(0), fail);
 }
 
 /** Starts the child's own life. */

@@ -42,8 +42,10 @@ import {
   PMSIGNAL_BEGIN_HOT_STANDBY,
   PMSIGNAL_RECOVERY_FINISHED,
   PMSIGNAL_RECOVERY_STARTED,
+  PMSIGNAL_SERVER_STATE,
   checkPostmasterSignal,
 } from '../ipc/pmsignal.js';
+import { seenServerState } from '../ipc/server-state.js';
 import { forkProcess } from '../launch/fork.js';
 import { native } from '../native.js';
 import { encodeFrame } from '../session/protocol.js';
@@ -122,9 +124,11 @@ export class Performer {
     return index === undefined ? true : releaseChildSlot(index);
   }
 
-  /** The reasons raised in shared memory: recovery progress first, then worker changes (T-12). */
+  /** The reasons raised in shared memory: recovery progress first, then worker changes (T-12). What the server is comes before what follows from it. */
   pmSignals(): Happening[] {
     const happened: Happening[] = [];
+    const server = checkPostmasterSignal(PMSIGNAL_SERVER_STATE) ? seenServerState() : null;
+    if (server !== null) happened.push({ type: 'server state', server });
     if (checkPostmasterSignal(PMSIGNAL_RECOVERY_STARTED)) happened.push({ type: 'pmsignal', reason: 'recovery started' });
     if (checkPostmasterSignal(PMSIGNAL_BEGIN_HOT_STANDBY)) happened.push({ type: 'pmsignal', reason: 'begin hot standby' });
     if (checkPostmasterSignal(PMSIGNAL_RECOVERY_FINISHED)) happened.push({ type: 'pmsignal', reason: 'recovery finished' });

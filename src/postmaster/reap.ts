@@ -16,7 +16,7 @@ import { logOfWorker } from './fold.js';
 import { afterFailure, givesUpWorker, noteCrash, restartDelay } from './guard.js';
 import { findWorker, log, removeChild, setPMState, signalChild, updateWorker, type Draft } from './draft.js';
 import { backgroundWorkerStopNotifications, neverRestarts, reportBackgroundWorkerExit } from './registry.js';
-import { bgworkerShouldStartNow, enterRun, restartDelayMs } from './schedule.js';
+import { bgworkerShouldStartNow, enterRun, lacksServer, restartDelayMs } from './schedule.js';
 import { abortStartup, isLeaving, startDatabase } from './shutdown.js';
 import { strsignal } from './strsignal.js';
 import type { Child, ExitStatus, WorkerEntry } from './state-types.js';
@@ -73,8 +73,8 @@ function bgworkerExited(d: Draft, child: Child, worker: WorkerEntry, { status, d
  * that all follows that follows one: the slot is freed and the registrant told now, or, after a crash, the first pass forgets the entry.
  */
 function workerFailed(d: Draft, worker: WorkerEntry): { failures: number; givesUp: boolean; detail?: string } | null {
-  const { settings, pmState, fatalError } = d.state;
-  const wasTold = worker.terminate || fatalError || !bgworkerShouldStartNow(pmState, 0);
+  const { settings, pmState, fatalError, server } = d.state;
+  const wasTold = worker.terminate || fatalError || !bgworkerShouldStartNow(pmState, 0) || lacksServer(server, worker.descriptor);
   if (wasTold || neverRestarts(worker)) return null;
   const record = afterFailure(d.now, worker);
   const { failures } = record;

@@ -5,6 +5,8 @@
 //   - exit 0 or a recorded termination: never again. Exit 1: again after its interval, counted from the moment its death was reaped;
 //     interval 0 means at once, with no back-off and no limit, unless the guard is on (guard.ts). Interval -1: never again;
 //   - a fork that failed counts as exit 1, and ends the pass: memory or processes are short, so do not insist;
+//   - a worker with the database flag waits while the database server is away, and one that asks for the end of recovery while it is a standby
+//     (again): see serverLetsIn();
 //   - while a crash cycle is unresolved nothing starts; afterwards all start at once, whatever their interval.
 // A pass walks the list once, newest registration first. Since each fork is performed and answered outside, the rest of the walk waits
 // in state.pass for the answer.
@@ -16,7 +18,9 @@ import { foldDeadlines, isFolding, logOfWorker } from './fold.js';
 import { noteServing, reinitialiseDelay, restartDelay } from './guard.js';
 import { addChild, findWorker, log, notify, setPMState, updateWorker, type Draft } from './draft.js';
 import { forgetBackgroundWorker, neverRestarts, reportBackgroundWorkerPID } from './registry.js';
-import type { ForkTarget, Pass, PMState, PostmasterSettings, PostmasterState, WorkerEntry } from './state-types.js';
+import type { ForkTarget, Pass, PMState, PostmasterSettings, PostmasterState, ServerState, WorkerDescriptor, WorkerEntry } from './state-types.js';
+
+const BGWORKER_BACKEND_DATABASE_CONNECTION = 0x0002;
 
 /** Forks in one pass; then sessions and exits get their turn. */
 export const MAX_BGWORKERS_TO_LAUNCH = 100;
@@ -41,6 +45,37 @@ const GATE: Record<PMState, number> = {
 /** 3.2. A start time that is none of the three is accepted at registration and starts never. */
 export function bgworkerShouldStartNow(pmState: PMState, startTime: number): boolean {
   return (startTime === 0 || startTime === 1 || startTime === 2) && startTime <= GATE[pmState];
+}
+
+/** By what is seen of the database server, the highest start time that may start with the database flag. */
+const SERVER_GATE: Record<ServerState, number> = { away: -1, standby: 1, primary: 2 };
+
+/**
+ * May a worker connect, as far as the database server is concerned? Who does not connect is not asked; before the first word PM states decide alone.
+ *
+ * DIFFERS FROM POSTGRES: a worker of theirs lives in the server, and a crash cycle is the only way back: everything ends, and waits for PM_RUN again. Our
+ * server can go away alone. Then those with a connection end by its end, everybody else works on, and those that would connect wait for it here instead
+ * of being forked against it by their restart intervals, for 0 means at once.
+ */
+function serverLetsIn(server: ServerState | null, { flags, startTime }: WorkerDescriptor): boolean {
+  return server === null || (flags & BGWORKER_BACKEND_DATABASE_CONNECTION) === 0 || startTime <= SERVER_GATE[server];
+}
+
+/** All gates open? Whoever opens one calls for a pass. */
+export function mayStart({ pmState, server }: Pick<PostmasterState, 'pmState' | 'server'>, descriptor: WorkerDescriptor): boolean {
+  return bgworkerShouldStartNow(pmState, descriptor.startTime) && serverLetsIn(server, descriptor);
+}
+
+/** Is this a worker that the absence of the server holds back, or has ended? */
+export function lacksServer(server: ServerState | null, descriptor: WorkerDescriptor): boolean {
+  return server === 'away' && !serverLetsIn(server, descriptor);
+}
+
+/** What the startup process sees has changed. It has logged it. */
+export function serverStateChanged(d: Draft, server: ServerState): void {
+  const opens = d.state.server !== null && SERVER_GATE[server] > SERVER_GATE[d.state.server];
+  d.state.server = server;
+  if (opens) d.state.startWorkerNeeded = true;
 }
 
 /**
@@ -106,7 +141,7 @@ function considerWorker(d: Draft, worker: WorkerEntry, now: number): boolean {
       return false;
     }
   }
-  return bgworkerShouldStartNow(d.state.pmState, worker.descriptor.startTime);
+  return mayStart(d.state, worker.descriptor);
 }
 
 function finishPass(d: Draft): void {
@@ -185,5 +220,5 @@ export function deadline(state: PostmasterState): number | null {
 
 /** An entry behind a closed gate is not waited for: the gate's opening brings a pass of its own. */
 function isWaitingForRestart(state: PostmasterState, worker: WorkerEntry): boolean {
-  return worker.pid === 0 && worker.crashedAt !== null && bgworkerShouldStartNow(state.pmState, worker.descriptor.startTime);
+  return worker.pid === 0 && worker.crashedAt !== null && mayStart(state, worker.descriptor);
 }

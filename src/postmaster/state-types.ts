@@ -18,6 +18,9 @@ export type PMState =
   | 'PM_WAIT_DEAD_END'
   | 'PM_NO_CHILDREN';
 
+/** What the startup process sees of the database server. PM states never go back; this does, and holds back workers that connect to it. */
+export type ServerState = 'away' | 'standby' | 'primary';
+
 export type ShutdownMode = 'smart' | 'fast' | 'immediate';
 export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGKILL' | 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP';
 
@@ -121,6 +124,7 @@ export type ForkTarget =
 export type PostmasterEvent = { readonly now: number } & (
   | { readonly type: 'initialised' }
   | { readonly type: 'pmsignal'; readonly reason: 'recovery started' | 'begin hot standby' | 'recovery finished' }
+  | { readonly type: 'server state'; readonly server: ServerState }
   | { readonly type: 'slots'; readonly totalSlots: number; readonly slots: readonly SlotView[] }
   | { readonly type: 'connection'; readonly conn: number }
   | { readonly type: 'forked'; readonly target: ForkTarget; readonly pid: number }
@@ -207,6 +211,8 @@ export interface PostmasterState {
   readonly forking: ForkTarget | null;
   readonly pass: Pass | null;
   readonly database: 'none' | 'running' | 'stopping' | 'stopped';
+  /** null = the startup process has said nothing yet since we began, or began again. */
+  readonly server: ServerState | null;
   /** The startup process failed before there was anything to stop in order: exit 1 as soon as the database is down. */
   readonly aborting: boolean;
   /** 'reinitialise' was asked for and not answered. */

@@ -12,7 +12,7 @@ import { closeExpiredFolds } from './fold.js';
 import { noteServing } from './guard.js';
 import { childExited, databaseLost } from './reap.js';
 import { assignSlots, backgroundWorkerStateChange } from './registry.js';
-import { bgworkerForked, bgworkerForkFailed, enterRun, forgetBeforeSleep, maybeStartBgworkers, requestFork } from './schedule.js';
+import { bgworkerForked, bgworkerForkFailed, enterRun, forgetBeforeSleep, maybeStartBgworkers, requestFork, serverStateChanged } from './schedule.js';
 import { abortStartup, checkStopwatch, postmasterStateMachine, requestShutdown } from './shutdown.js';
 import type { ForkTarget, PostmasterEvent, PostmasterSettings, PostmasterState, RegisteredBgWorker, StepResult } from './state-types.js';
 
@@ -44,6 +44,7 @@ export function initialState(settings: PostmasterSettings, staticWorkers: readon
     forking: null,
     pass: null,
     database: settings.ownedDatabase ? 'running' : 'none',
+    server: null,
     aborting: false,
     reinitialising: false,
     crashes: 0,
@@ -103,6 +104,8 @@ function handle(d: Draft, event: PostmasterEvent): void {
       return d.state.reinitialising ? reinitialised(d) : undefined;
     case 'pmsignal':
       return startupSignalled(d, event.reason);
+    case 'server state':
+      return serverStateChanged(d, event.server);
     case 'slots': {
       // S-06: the gate that turns late requests away. Any state before PM_STOP_BACKENDS is open, a smart shutdown's wait included.
       const allowNew = ['PM_INIT', 'PM_STARTUP', 'PM_RECOVERY', 'PM_HOT_STANDBY', 'PM_RUN'].includes(d.state.pmState);
@@ -139,6 +142,7 @@ function handle(d: Draft, event: PostmasterEvent): void {
 /** PM_INIT or the end of a crash cycle → PM_STARTUP. Without a database nothing has to be recovered, and PM_RUN follows the first pass. */
 function beginStartup(d: Draft): void {
   setPMState(d, 'PM_STARTUP');
+  d.state.server = null;
   if (d.state.settings.hasDatabase) requestFork(d, { kind: 'startup' });
   else maybeStartBgworkers(d, 'enter run');
 }

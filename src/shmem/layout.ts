@@ -10,7 +10,18 @@ export const SHMEM_MAGIC = 0x31574742;
 export const SHMEM_VERSION = 1;
 
 // Header. Writer: the postmaster, before it forks anything; then only `pmState`, and `quitReason` before it sends SIGQUIT (readers: the handlers).
-export const HEADER = { magic: 0, version: 4, size: 8, postmasterPid: 12, pmState: 16, totalSlots: 20, totalProcs: 24, quitReason: 28 } as const;
+// `serverState` is the startup process's: it stores what it sees of the database server, then sends PMSIGNAL_SERVER_STATE, at which the postmaster loads it.
+export const HEADER = {
+  magic: 0,
+  version: 4,
+  size: 8,
+  postmasterPid: 12,
+  pmState: 16,
+  totalSlots: 20,
+  totalProcs: 24,
+  quitReason: 28,
+  serverState: 32,
+} as const;
 
 // PMSignal flags, one word a reason. Writers: any child stores 1, then sends SIGUSR1; the postmaster, having seen a 1, exchanges it for 0.
 export const PMSIGNAL_OFFSET = 64;

@@ -1,7 +1,8 @@
 // A database server of a test's own: an owned cluster in a fresh directory, started as the postmaster starts it. Runs in the process of the test,
 // as root and as an ordinary user. To be stopped in afterAll: the server does not end by itself.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { chownSync, closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import pg from 'pg';
 import { openConnection, type ConnectionOwner, type DatabaseConnection } from '../../src/database/open-connection.js';
 import { prepareOwnedCluster, type OwnedCluster } from '../../src/database/owned.js';
@@ -16,9 +17,11 @@ export class DatabaseServer {
   cluster: OwnedCluster;
   #child: ChildProcess | null = null;
 
-  constructor() {
+  /** @param primary make it a standby of this running server, by a base backup; else a fresh cluster */
+  constructor(primary?: DatabaseServer) {
     process.env['BGWORKER_TEST_NOSYNC'] = '1';
     try {
+      if (primary !== undefined) baseBackup(primary, join(this.dataDir, 'pgdata'));
       this.cluster = this.prepare();
     } catch (err) {
       removeTempDir(this.dataDir);
@@ -34,7 +37,8 @@ export class DatabaseServer {
     return prepareOwnedCluster({ dataDir, bindirSetting: '', log: (message) => this.log.push(message) });
   }
 
-  async start(): Promise<void> {
+  /** @param until `running` waits for nothing: for a server that lets nobody in */
+  async start(until: 'accepting' | 'running' = 'accepting'): Promise<void> {
     const { cluster } = this;
     const fd = openSync(cluster.logFile, 'a', 0o600);
     this.#child = spawn(cluster.file, cluster.args, {
@@ -45,7 +49,8 @@ export class DatabaseServer {
       ...(cluster.uid === undefined ? {} : { uid: cluster.uid, gid: cluster.gid }),
     });
     closeSync(fd);
-    await waitUntil(() => this.#accepts(), { what: () => `the server to accept connections; its log: ${readFileSync(cluster.logFile, 'utf8')}` });
+    if (until === 'running') return;
+    await waitUntil(() => this.#accepts(), { what: () => `the server to accept connections; its log: ${this.serverLog()}` });
   }
 
   async #accepts(): Promise<boolean> {
@@ -57,6 +62,11 @@ export class DatabaseServer {
     );
     await client.end();
     return connected;
+  }
+
+  /** What the server has logged. */
+  serverLog(): string {
+    return readFileSync(this.cluster.logFile, 'utf8');
   }
 
   /** SIGINT is a fast shutdown, SIGQUIT an immediate one. */
@@ -80,11 +90,24 @@ export class DatabaseServer {
   /** Runs a statement on a connection of its own; rows as arrays. */
   async sql(text: string, database = 'postgres'): Promise<unknown[][]> {
     const client = new pg.Client({ ...this.cluster.conninfo, database });
+    client.on('error', () => {});
     await client.connect();
-    const result = await client.query<unknown[]>({ text, rowMode: 'array' });
-    await client.end();
-    return result.rows;
+    try {
+      return (await client.query<unknown[]>({ text, rowMode: 'array' })).rows;
+    } finally {
+      await client.end();
+    }
   }
+}
+
+/** Runs as the user that the files shall belong to. Without write-ahead log: it is consistent when it has got that from its primary. */
+function baseBackup({ cluster, dataDir }: DatabaseServer, target: string): void {
+  const user = cluster.uid === undefined ? {} : { uid: cluster.uid, gid: cluster.gid };
+  mkdirSync(target, { mode: 0o700 });
+  if (cluster.uid !== undefined) chownSync(target, cluster.uid, cluster.gid ?? 0);
+  const args = ['-h', join(dataDir, 'pgsocket'), '-U', 'postgres', '-D', target, '-R', '-X', 'none', '-c', 'fast', '--no-sync'];
+  const made = spawnSync(join(cluster.bindir, 'pg_basebackup'), args, { ...user, cwd: '/', env: cluster.env, encoding: 'utf8' });
+  if (made.status !== 0) throw new Error(`pg_basebackup: ${made.error?.message ?? made.stderr}`);
 }
 
 /** Who owns a connection under test: what would end a worker is noted. */

@@ -52,6 +52,7 @@ describe('the table', () => {
       log_fold_repeats: false,
       cluster_name: 'bgworker',
       database: 'owned',
+      database_check_interval: 10,
       pg_bindir: '',
       allow_root: false,
       allow_orphan_workers: false,

@@ -53,11 +53,16 @@ const signalling = fc
   .constantFrom('recovery started' as const, 'begin hot standby' as const, 'recovery finished' as const)
   .map((reason) => move(reason, (world) => world.state.settings.hasDatabase && world.tell({ type: 'pmsignal', reason })));
 
+const seeing = fc
+  .constantFrom('away' as const, 'standby' as const, 'primary' as const)
+  .map((server) => move(`server ${server}`, (world) => world.state.settings.hasDatabase && world.tell({ type: 'server state', server })));
+
 const moves: fc.Arbitrary<Move> = fc.oneof(
   { weight: 6, arbitrary: registering },
   { weight: 3, arbitrary: terminating },
   { weight: 8, arbitrary: dying },
   { weight: 3, arbitrary: signalling },
+  { weight: 2, arbitrary: seeing },
   { weight: 3, arbitrary: fc.constant(move('connect', (world) => world.connect())) },
   {
     weight: 4,

@@ -5,7 +5,7 @@
 
 import { expect } from 'vitest';
 import { levelName } from '../../../src/elog/error-data.js';
-import { bgworkerShouldStartNow } from '../../../src/postmaster/schedule.js';
+import { mayStart } from '../../../src/postmaster/schedule.js';
 import {
   deadline,
   initialState,
@@ -222,7 +222,7 @@ export class World {
       expect(worker, 'only a registered worker is forked').toBeDefined();
       expect(worker!.pid, 'a running worker is not forked').toBe(0);
       expect(worker!.terminate, 'a terminated worker is not forked').toBe(false);
-      expect(bgworkerShouldStartNow(this.state.pmState, worker!.descriptor.startTime), 'its gate is open').toBe(true);
+      expect(mayStart(this.state, worker!.descriptor), 'its gates are open').toBe(true);
       expect(this.state.fatalError, 'no fork in a crash cycle').toBe(false);
     }
     const outcome = this.forkOutcomes.shift() ?? null;
