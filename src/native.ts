@@ -63,6 +63,22 @@ export interface Native {
   shmemCreate(size: number): ArrayBuffer | number;
   shmemUnmap(buffer: ArrayBuffer): number;
 
+  dsmMap(limit: number): number;
+  dsmUnmap(): number;
+  /** Offset of the control structure in shared memory, how many segments, how many bytes they may have in all. */
+  dsmReset(control: number, maxItems: number, limit: number): number;
+  /** The index of a segment, which is what the other functions name it by. */
+  dsmCreate(size: number): number;
+  dsmAttach(handle: number): number;
+  dsmDetach(index: number, buffer: ArrayBuffer): number;
+  dsmPin(index: number): number;
+  dsmUnpin(handle: number): number;
+  dsmSegment(index: number): { handle: number; buffer: ArrayBuffer };
+
+  /** The way out of this process marks the queue that begins there detached. */
+  shmMqTrack(queue: Uint8Array): number;
+  shmMqUntrack(queue: Uint8Array): void;
+
   /** 0, or the pid of the latch's owner that stands in the way. */
   procAttach(flag: number, latch: number): number;
   procDetach(): void;

@@ -24,6 +24,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitWait(exports);
   InitSocket(exports);
   InitProcess(exports);
+  InitDsm(exports);
   InitExit(exports);
   return exports;
 }

@@ -55,6 +55,7 @@ void InitPostmasterDeath(Napi::Object exports);
 void InitWait(Napi::Object exports);
 void InitSocket(Napi::Object exports);
 void InitProcess(Napi::Object exports);
+void InitDsm(Napi::Object exports);
 void InitExit(Napi::Object exports);
 
 }  // namespace bgw

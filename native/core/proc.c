@@ -7,7 +7,9 @@
 
 #include <stddef.h>
 
+#include "dsm.h"
 #include "lwlock.h"
+#include "shm_mq.h"
 
 static BgwAtomicInt *my_flag;
 static BgwLatch *my_latch;
@@ -24,6 +26,9 @@ int BgwProcAttach(BgwAtomicInt *flag, BgwLatch *latch, pid_t *owner) {
 
 void BgwProcDetach(void) {
   BgwLWLockReleaseAll();
+  // The other ends of our queues are told before the segments that hold the queues may go. Locks are free, which the segments need.
+  BgwShmMqDetachAll();
+  BgwDsmDetachAll();
   if (my_latch != NULL) {
     BgwDisownLatch(my_latch);
     my_latch = NULL;
@@ -38,4 +43,6 @@ void BgwProcDetach(void) {
 void BgwProcForget(void) {
   my_flag = NULL;
   my_latch = NULL;
+  BgwShmMqForget();
+  BgwDsmForget();
 }
