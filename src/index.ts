@@ -92,6 +92,25 @@ export {
   markGUCPrefixReserved,
 } from './guc/custom.js';
 export { processConfigFile } from './guc/reload.js';
+export {
+  DSM_CREATE_NULL_IF_MAXSEGMENTS,
+  type DsmSegment,
+  type OnDsmDetachCallback,
+  cancelOnDsmDetach,
+  dsmAttach,
+  dsmCreate,
+  dsmDetach,
+  dsmFindMapping,
+  dsmPinMapping,
+  dsmPinSegment,
+  dsmSegmentAddress,
+  dsmSegmentHandle,
+  dsmSegmentMapLength,
+  dsmUnpinMapping,
+  dsmUnpinSegment,
+  onDsmDetach,
+} from './ipc/dsm.js';
+export { getNamedDSMSegment } from './ipc/dsm-registry.js';
 export { type ExitCallback, beforeShmemExit, onProcExit, onShmemExit, procExit } from './ipc/exit.js';
 export { configReload, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from './ipc/interrupt.js';
 export {

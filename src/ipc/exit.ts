@@ -2,9 +2,11 @@
 // PostgreSQL: src/backend/storage/ipc/ipc.c (proc_exit, shmem_exit), contract 10.5.
 //
 //   before_shmem_exit, LIFO   the system is still whole
+//   dynamic shared memory     each segment is detached, after its on_dsm_detach callbacks, LIFO
 //   on_shmem_exit, LIFO       low-level release; after it the process has left shared memory (native procDetach)
 //   on_proc_exit, LIFO        what is not shared
 
+import { dsmBackendShutdown, dsmForget } from './dsm.js';
 import { ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
 import { FATAL } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setExitProcess } from '../elog/elog.js';
@@ -71,6 +73,7 @@ export function onExitReset(): void {
   beforeShmemExitList.length = 0;
   onShmemExitList.length = 0;
   onProcExitList.length = 0;
+  dsmForget();
 }
 
 // An entry is taken off before it is called, so that a failing one is not repeated (M-50).
@@ -92,6 +95,7 @@ export function procExitPrepare(code: number): number {
   setProcExitInprogress();
   native.holdInterrupts(); // for good: a SIGTERM now would cut the exit short and change its status (C-29)
   let status = run(beforeShmemExitList, code);
+  status = dsmBackendShutdown(status); // M-14
   status = run(onShmemExitList, status);
   native.procDetach();
   return run(onProcExitList, status);

@@ -10,11 +10,16 @@ import { sharedMemory } from '../shmem/shmem.js';
  * that a backend that is terminated leaves the slot whole and the lock free.
  */
 export function withBackgroundWorkerLock<T>(work: () => T): T {
+  return withLWLockAt(BACKGROUND_WORKER_LOCK_OFFSET, work);
+}
+
+/** The same under the lock at an offset of shared memory. */
+export function withLWLockAt<T>(offset: number, work: () => T): T {
   sharedMemory(); // a clear error where there is none
-  check(native.lwLockAcquire(BACKGROUND_WORKER_LOCK_OFFSET), 'lwLockAcquire');
+  check(native.lwLockAcquire(offset), 'lwLockAcquire');
   try {
     return work();
   } finally {
-    native.lwLockRelease(BACKGROUND_WORKER_LOCK_OFFSET);
+    native.lwLockRelease(offset);
   }
 }

@@ -74,11 +74,34 @@ export const SLOT_SIZE = 1536;
 export const PROC = { flag: 0, pid: 4, kind: 8, workerSlot: 12, latch: 16, startedAt: 32, name: 48, type: 144 } as const;
 export const PROC_SIZE = 256;
 
+/**
+ * Dynamic shared memory: native/core/dsm.h has the control structure, and says who writes what. So many segments, as PostgreSQL
+ * (PG_DYNSHMEM_FIXED_SLOTS, PG_DYNSHMEM_SLOTS_PER_BACKEND).
+ */
+const DSM_CONTROL_SIZE = 128;
+const DSM_ITEM_SIZE = 32;
+export const DSM_FIXED_SLOTS = 64;
+export const DSM_SLOTS_PER_BACKEND = 5;
+
+/**
+ * One entry of the registry of named segments. Its lock is held by whoever looks at it, so that one process initialises a segment and the others wait.
+ * `name` is written once, under the registry's lock, and is then constant: an entry is never freed. The rest: under the entry's lock.
+ */
+export const DSM_REGISTRY_ENTRY = { lock: 0, handle: 16, size: 24, name: 32 } as const;
+export const DSM_REGISTRY_NAME_SIZE = 64;
+export const DSM_REGISTRY_ENTRY_SIZE = 96;
+/** The registry's own lock stands before its entries. */
+export const DSM_REGISTRY_ENTRIES = 64;
+
 export interface ShmemLayout {
   readonly totalSlots: number;
   readonly totalProcs: number;
   readonly slotsOffset: number;
   readonly procsOffset: number;
+  readonly dsmControlOffset: number;
+  readonly dsmRegistryOffset: number;
+  /** How many segments there may be, and how many entries the registry has. */
+  readonly dsmMaxItems: number;
   readonly size: number;
 }
 
@@ -87,8 +110,12 @@ const PAGE = 4096;
 /** The layout for so many worker slots and processes. */
 export function layoutShmem(totalSlots: number, totalProcs: number): ShmemLayout {
   const procsOffset = SLOTS_OFFSET + totalSlots * SLOT_SIZE;
-  const end = procsOffset + totalProcs * PROC_SIZE;
-  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, size: Math.ceil(end / PAGE) * PAGE };
+  const dsmMaxItems = DSM_FIXED_SLOTS + DSM_SLOTS_PER_BACKEND * totalProcs;
+  const dsmControlOffset = Math.ceil((procsOffset + totalProcs * PROC_SIZE) / 64) * 64;
+  const dsmRegistryOffset = dsmControlOffset + Math.ceil((DSM_CONTROL_SIZE + dsmMaxItems * DSM_ITEM_SIZE) / 64) * 64;
+  const end = dsmRegistryOffset + DSM_REGISTRY_ENTRIES + dsmMaxItems * DSM_REGISTRY_ENTRY_SIZE;
+  const size = Math.ceil(end / PAGE) * PAGE;
+  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, dsmControlOffset, dsmRegistryOffset, dsmMaxItems, size };
 }
 
 // What the numbers above were made from; a change of a size must not let fields overlap.

@@ -1,10 +1,12 @@
 // The shared mapping as JavaScript sees it. Made by the postmaster; every child inherits mapping and views over the fork.
 // PostgreSQL: src/backend/storage/ipc/ipci.c (CreateSharedMemoryAndSemaphores), shmem.c.
 
+import { totalmem } from 'node:os';
+
 import { HEADER, type ShmemLayout, SHMEM_MAGIC, SHMEM_VERSION, layoutShmem } from './layout.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OUT_OF_MEMORY } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
-import { native } from '../native.js';
+import { check, native, systemError } from '../native.js';
 
 /** Views of one mapping. Offsets are bytes everywhere; these methods turn them into indexes. */
 export class SharedMemory {
@@ -96,7 +98,36 @@ export function createSharedMemory(totalSlots: number, totalProcs: number, postm
   }
   shmem = new SharedMemory(buffer, layout);
   writeHeader(shmem, postmasterPid);
+  createDynamicSharedMemory(shmem);
   return shmem;
+}
+
+/**
+ * All dynamic segments together may take half of the memory that there is: what a file system in memory, where PostgreSQL keeps its own, allows by
+ * default. The kernel asks for no more than addresses until a segment is made, and would kill somebody where the last page is gone.
+ */
+function dynamicMemoryLimit(): number {
+  const constrained = process.constrainedMemory();
+  const memory = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  return Math.floor(memory / 2);
+}
+
+function createDynamicSharedMemory(memory: SharedMemory): void {
+  const failure = native.dsmMap(dynamicMemoryLimit());
+  if (failure < 0) {
+    throw new ErrorData({
+      severity: 'FATAL',
+      code: ERRCODE_OUT_OF_MEMORY,
+      message: 'could not reserve addresses for dynamic shared memory',
+      hint: 'Raise the limits on virtual memory and on file sizes (ulimit -v, ulimit -f).',
+      cause: systemError(failure, 'mmap'),
+    });
+  }
+  resetDynamicSharedMemory(memory);
+}
+
+function resetDynamicSharedMemory({ layout }: SharedMemory): void {
+  check(native.dsmReset(layout.dsmControlOffset, layout.dsmMaxItems, dynamicMemoryLimit()), 'fallocate');
 }
 
 function writeHeader(memory: SharedMemory, postmasterPid: number): void {
@@ -116,11 +147,13 @@ export function resetSharedMemory(postmasterPid: number): void {
   const memory = sharedMemory();
   memory.bytes.fill(0);
   writeHeader(memory, postmasterPid);
+  resetDynamicSharedMemory(memory);
 }
 
 /** A worker without BGWORKER_SHMEM_ACCESS: the mapping goes before its main function runs. */
 export function detachSharedMemory(): void {
   if (shmem === null) return;
   native.shmemUnmap(shmem.buffer);
+  native.dsmUnmap();
   shmem = null;
 }

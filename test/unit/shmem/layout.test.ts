@@ -2,6 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import {
   BACKGROUND_WORKER_LOCK_OFFSET,
+  DSM_REGISTRY_ENTRIES,
+  DSM_REGISTRY_ENTRY_SIZE,
   HEADER,
   NUM_PMSIGNALS,
   PARALLEL,
@@ -51,7 +53,12 @@ describe('layout', () => {
     const layout = layoutShmem(slots, procs);
     expect(layout).toMatchObject({ totalSlots: slots, totalProcs: procs });
     expect(layout.procsOffset).toBe(layout.slotsOffset + slots * SLOT_SIZE);
-    const end = layout.procsOffset + procs * PROC_SIZE;
+    const items = 64 + 5 * procs; // M-10
+    expect(layout.dsmMaxItems).toBe(items);
+    expect(layout.dsmControlOffset).toBeGreaterThanOrEqual(layout.procsOffset + procs * PROC_SIZE);
+    expect(layout.dsmRegistryOffset).toBeGreaterThanOrEqual(layout.dsmControlOffset + 128 + 32 * items);
+    const end = layout.dsmRegistryOffset + DSM_REGISTRY_ENTRIES + items * DSM_REGISTRY_ENTRY_SIZE;
+    expect([layout.dsmControlOffset % 64, layout.dsmRegistryOffset % 64, DSM_REGISTRY_ENTRY_SIZE % 16]).toEqual([0, 0, 0]);
     expect([layout.size % 4096, layout.size >= end, layout.size - end < 4096]).toEqual([0, true, true]);
     expect([layout.slotsOffset % 8, layout.procsOffset % 8, SLOT_SIZE % 8, PROC_SIZE % 8]).toEqual([0, 0, 0, 0]);
   });
