@@ -14,13 +14,15 @@
 import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { ErrorData } from '../elog/error-data.js';
+import { ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
 import { procExit } from '../ipc/exit.js';
 import { checkForInterrupts, onInterrupt, procDiePending, queryCancelPending } from '../ipc/signals.js';
 import { native } from '../native.js';
 
 /** A process that is to end waits so long for the answer to a query that it has cancelled, and then goes without. */
 const ANSWER_DEADLINE_MS = 5000;
-/** The same where nothing can be cancelled: while connecting, and in a rollback. */
+/** The same where nothing can be cancelled: in a rollback. */
 const UNCANCELLABLE_DEADLINE_MS = 1000;
 /** What takes longer than this does wait. */
 const GRACE_MS = 100;
@@ -31,7 +33,7 @@ const REQUEST_TIMEOUT_MS = 5000;
 
 /**
  * When an interrupt cancels a command: a query at once; BEGIN and COMMIT only if they wait (for a deferred trigger, a synchronous standby), since in C nothing
- * interrupts a commit that does not; never what must not be cut short (ROLLBACK) or cannot be yet (connecting).
+ * interrupts a commit that does not; never what must not be cut short (ROLLBACK).
  */
 export type Cancellation = 'at once' | 'if it waits' | 'never';
 
@@ -77,35 +79,77 @@ export function queryWasCanceled(): void {
   }
 }
 
+/** How a wait for the server may end early. */
+export interface Waiting {
+  /** Default: at once. */
+  readonly cancellation?: Cancellation | undefined;
+  /** Cancels what is under way, at once, as a SIGINT does. */
+  readonly signal?: AbortSignal | undefined;
+  /** Is called when that happens: whoever holds up the answer lets it come. */
+  readonly onCancel?: (() => void) | undefined;
+}
+
 /**
  * Waits for an answer of the server's. An interrupt cancels what is under way, and the answer comes the sooner; what it is, an error or a result that
  * was done already, is the caller's. Only a process that is to end does not wait longer than a deadline.
  */
-export async function interruptible<T>(client: pg.Client, answer: Promise<T>, cancellation: Cancellation): Promise<T> {
+export async function interruptible<T>(client: pg.Client, answer: Promise<T>, waiting: Waiting): Promise<T> {
+  const { cancellation = 'at once', signal, onCancel } = waiting;
   const answered = new AbortController();
   let request: Promise<void> | undefined;
   let deadline: NodeJS.Timeout | undefined;
   let grace: NodeJS.Timeout | undefined;
+  const cancel = (): void => {
+    onCancel?.();
+    request ??= cancelUntil(client, answered.signal);
+  };
   const interrupt = (): void => {
     grace = undefined;
-    if (cancellation !== 'never') request ??= cancelUntil(client, answered.signal);
+    if (cancellation !== 'never') cancel();
     if (mustEnd()) deadline ??= setTimeout(endIfAsked, cancellation === 'never' ? UNCANCELLABLE_DEADLINE_MS : ANSWER_DEADLINE_MS);
   };
   const interruptLater = (): void => {
     grace ??= setTimeout(interrupt, GRACE_MS);
   };
   const forget = onInterrupt(cancellation === 'if it waits' ? interruptLater : interrupt);
+  signal?.addEventListener('abort', cancel);
+  if (signal?.aborted) cancel();
   // A query's interrupts were served before it began; the postmaster's death has to be served only by a query that waits, too.
   if (procDiePending || queryCancelPending || native.postmasterDeathSeen()) interruptLater();
   try {
     return await answer;
   } finally {
     forget();
+    signal?.removeEventListener('abort', cancel);
     clearTimeout(grace);
     answered.abort();
     await request;
     clearTimeout(deadline);
   }
+}
+
+/**
+ * Waits for a connection to be made. There is nothing to cancel yet, so an interrupt gives the attempt up and is served at once: FATAL for a SIGTERM, ERROR
+ * 57014 for a SIGINT. The server finds its end of the socket closed.
+ */
+export async function abandonable<T>(attempt: Promise<T>, abandon: () => void): Promise<T> {
+  let interrupt: () => void = () => undefined;
+  const interrupted = new Promise<null>((resolve) => {
+    interrupt = () => {
+      if (mustEnd() || queryCancelPending) resolve(null);
+    };
+  });
+  const forget = onInterrupt(interrupt);
+  try {
+    const made = await Promise.race([attempt.then((value) => ({ value })), interrupted]);
+    if (made !== null) return made.value;
+  } finally {
+    forget();
+  }
+  abandon();
+  endIfAsked();
+  checkForInterrupts();
+  throw new ErrorData({ code: ERRCODE_QUERY_CANCELED, message: 'canceling statement due to user request' });
 }
 
 async function cancelUntil(client: pg.Client, answered: AbortSignal): Promise<void> {

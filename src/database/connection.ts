@@ -7,14 +7,20 @@ import { myBgworkerEntry } from '../bgworker/background-worker.js';
 import { BGWORKER_BACKEND_DATABASE_CONNECTION } from '../constants.js';
 import { ereport } from '../elog/elog.js';
 import { ERROR, ErrorData, FATAL, type ErrorFields } from '../elog/error-data.js';
-import { ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
+import {
+  ERRCODE_INSUFFICIENT_PRIVILEGE,
+  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+  ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+  ERRCODE_QUERY_CANCELED,
+} from '../elog/errcodes.js';
 import { dataDir } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
 import { beforeShmemExit } from '../ipc/exit.js';
 import { checkForInterrupts } from '../ipc/signals.js';
 import { databaseConninfo } from './conninfo.js';
-import { openConnection, openConnectionByOid, type ConnectionOwner, type DatabaseConnection } from './open-connection.js';
-import { setSpiConnection } from './spi.js';
+import type { ConnectionOwner, DatabaseConnection } from './database-connection.js';
+import { openConnection, openConnectionByOid } from './open-connection.js';
+import { setDatabaseConnection } from './xact.js';
 
 /** Connect although the database allows no connections. @pg BGWORKER_BYPASS_ALLOWCONN */
 export const BGWORKER_BYPASS_ALLOWCONN = 0x0001;
@@ -23,6 +29,9 @@ export const BGWORKER_BYPASS_ROLELOGINCHECK = 0x0002;
 
 /** OID of the database that this process is connected to; 0 before, and when it is connected to none. A live binding. @pg MyDatabaseId */
 export let myDatabaseId = 0;
+
+/** How often the server looks whether a worker whose query it runs is still there. */
+const CHECK_INTERVAL = '1s';
 
 /** PostgreSQL's processing mode, as far as it matters here: "init" until this is set. */
 let initialized = false;
@@ -85,14 +94,31 @@ async function initialize(owner: ConnectionOwner, flags: number, open: (conninfo
     const connection = await open(workerConninfo());
     // Ends the server's side in order, also when the process leaves in the middle of a transaction. PostgreSQL: ShutdownPostgres.
     beforeShmemExit(() => connection.closeSync());
+    await watchForOurEnd(connection);
     myDatabaseId = connection.databaseOid;
-    setSpiConnection(connection);
+    setDatabaseConnection(connection);
   } catch (err) {
+    // A SIGINT while connecting is an ERROR, as in C; what keeps us from connecting is FATAL.
+    if (err instanceof ErrorData && err.code === ERRCODE_QUERY_CANCELED && err.severity === 'ERROR') throw err;
     owner.fatal(connectFailure(err, flags));
     throw err;
   }
-  // What came meanwhile could not be served earlier: there was nothing to cancel yet.
   checkForInterrupts();
+}
+
+/**
+ * Asks the server to look now and then, while a query runs, whether we are still there: a worker that left from inside a signal handler, or by SIGKILL, could not
+ * cancel its query, which would go on and hold its locks. A setting that somebody made for the database or the role stands; a server before release
+ * 14, or on another system than Linux, has no such look.
+ */
+async function watchForOurEnd(connection: DatabaseConnection): Promise<void> {
+  const name = 'client_connection_check_interval';
+  const text = `SELECT pg_catalog.set_config('${name}', '${CHECK_INTERVAL}', false) WHERE pg_catalog.current_setting('${name}', true) = '0'`;
+  try {
+    await connection.run({ text, offset: 0 });
+  } catch (err) {
+    if (!(err instanceof ErrorData) || err.severity !== 'ERROR' || err.code === ERRCODE_QUERY_CANCELED) throw err;
+  }
 }
 
 function workerConninfo(): pg.ClientConfig {
@@ -110,7 +136,9 @@ function connectFailure(err: unknown, flags: number): ErrorFields {
   if (!(err instanceof ErrorData)) return { message: err instanceof Error ? err.message : String(err), cause: err };
   const { message, code, detail, hint, cause } = err;
   const fields = { message, code, detail, hint, cause };
-  const allowConn = code === ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE && (flags & BGWORKER_BYPASS_ALLOWCONN) !== 0;
+  // The later releases of 15 bypass the database's permission as well (D-08).
+  const closed = code === ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE || code === ERRCODE_INSUFFICIENT_PRIVILEGE;
+  const allowConn = closed && (flags & BGWORKER_BYPASS_ALLOWCONN) !== 0;
   const loginCheck = message.endsWith('is not permitted to log in') && (flags & BGWORKER_BYPASS_ROLELOGINCHECK) !== 0;
   if (!allowConn && !loginCheck) return fields;
   const flag = allowConn ? 'BGWORKER_BYPASS_ALLOWCONN' : 'BGWORKER_BYPASS_ROLELOGINCHECK';

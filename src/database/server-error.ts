@@ -45,20 +45,10 @@ export function serverFields(err: ServerReport): ErrorFields {
   return { message: err.message ?? '', code: err.code, detail: err.detail, hint: err.hint, context: err.where };
 }
 
-/** The level at which a server's notice goes to our log. */
-export function noticeLevel(severity: string | undefined): number {
-  switch (severity) {
-    case 'WARNING':
-      return WARNING;
-    case 'NOTICE':
-      return NOTICE;
-    case 'INFO':
-      return INFO;
-    case 'DEBUG':
-      return DEBUG1;
-    default:
-      return LOG;
-  }
+/** The level at which a server's notice goes to our log: its own. A server that speaks another language (`lc_messages`) is understood by its SQLSTATE. */
+export function noticeLevel(notice: { readonly severity?: string | undefined; readonly code?: string | undefined }): number {
+  const levels: Readonly<Record<string, number>> = { WARNING, NOTICE, INFO, LOG, DEBUG: DEBUG1 };
+  return levels[notice.severity ?? ''] ?? (notice.code?.startsWith('01') ? WARNING : NOTICE);
 }
 
 /** A failed attempt to connect: the server's own words if it answered, else libpq's. */

@@ -1,27 +1,19 @@
-// Transactions and SPI: how a worker works on the database. Runs in workers (and wherever else a connection was set).
-// PostgreSQL: src/backend/executor/spi.c and src/backend/access/transam/xact.c, REL_15_STABLE.
+// Running commands: spiExecute, and what all of SPI's ways to run something share. Workers (and wherever else a connection was set).
+// PostgreSQL: src/backend/executor/spi.c, REL_15_STABLE.
 //
 // The shape is C's: startTransactionCommand, spiConnect, spiExecute…, spiFinish, commitTransactionCommand. An SQL error is thrown with the server's
 // own fields and leaves the transaction failed: whoever catches it calls abortCurrentTransaction, and where nobody does the worker ends
-// with that ERROR. What C reports by a negative result code (SPI_ERROR_TRANSACTION, SPI_ERROR_COPY) is a result code here; what C does not survive
-// (no connection, no transaction, not connected to SPI) is an ERROR.
+// with that ERROR. What C reports by a negative result code is a result code here; what C does not survive (no connection, no transaction) is an ERROR.
 
-import { ErrorData, WARNING } from '../elog/error-data.js';
-import {
-  ERRCODE_FEATURE_NOT_SUPPORTED,
-  ERRCODE_INVALID_TRANSACTION_STATE,
-  ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
-  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-  ERRCODE_SYNTAX_ERROR,
-  ERRCODE_WRONG_OBJECT_TYPE,
-} from '../elog/errcodes.js';
+import { ErrorData } from '../elog/error-data.js';
+import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_QUERY_CANCELED, ERRCODE_SYNTAX_ERROR, ERRCODE_WRONG_OBJECT_TYPE } from '../elog/errcodes.js';
 import { checkForInterrupts } from '../ipc/signals.js';
-import type { DatabaseConnection } from './open-connection.js';
-import { SPI_ERROR_ARGUMENT, SPI_ERROR_COPY, SPI_ERROR_TRANSACTION, SPI_ERROR_UNCONNECTED, SPI_OK_CONNECT, SPI_OK_FINISH } from './spi-codes.js';
+import type { DatabaseConnection } from './database-connection.js';
+import { SPI_ERROR_ARGUMENT, SPI_ERROR_COPY, SPI_ERROR_PARAM, SPI_ERROR_TRANSACTION, SPI_ERROR_UNCONNECTED } from './spi-codes.js';
+import { isSpiConnected } from './spi-connect.js';
 import { noDatabaseSelected, resultCode } from './spi-result.js';
 import { isClientCopy, isTransactionStatement, splitStatements, writingCommand, type SqlStatement } from './sql-statements.js';
-
-export * from './spi-codes.js';
+import { failing, inHealthyTransaction } from './xact.js';
 
 /** What a query returned. */
 export interface SPIResult<Row = Record<string, unknown>> {
@@ -40,104 +32,26 @@ export interface SPIField {
   readonly typeOid: number;
 }
 
+/** @pg SPIExecuteOptions */
 export interface SPIExecuteOptions {
   /** Values for $1, $2, … */
   readonly values?: readonly unknown[] | undefined;
+  /** OIDs of their types (`INT4OID` …), as many as there are values; 0, or none at all: the server infers them from the command. */
+  readonly argTypes?: readonly number[] | undefined;
   /** Refuses everything that is not a plain query, as a non-volatile function would. */
   readonly readOnly?: boolean | undefined;
   /** Stop after so many rows; 0 is no limit. */
   readonly count?: number | undefined;
+  /** Cancels the command, as a SIGINT does: ERROR 57014, with the signal's reason as its cause. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** errcodes.txt: in_failed_sql_transaction. */
-const ERRCODE_IN_FAILED_SQL_TRANSACTION = '25P02';
+/** Options of what runs something that is known already. */
+export type SPIRunOptions = Pick<SPIExecuteOptions, 'readOnly' | 'count' | 'signal'>;
 
-let connection: DatabaseConnection | null = null;
-/** TBLOCK_DEFAULT or TBLOCK_STARTED. */
-let started = false;
-/** An error of ours has failed the transaction; of its own errors the server knows. */
-let failed = false;
-/** How many spiConnect calls are open. */
-let level = 0;
-
-/** Gives this process its connection: `backgroundWorkerInitializeConnection` does. Null takes it away. */
-export function setSpiConnection(to: DatabaseConnection | null): void {
-  [connection, started, failed, level] = [to, false, false, 0];
-}
-
-/** Is a transaction under way, and has it not failed? @pg IsTransactionState */
-export function isTransactionState(): boolean {
-  return started && !isAbortedTransactionBlockState();
-}
-
-/** Has the current transaction failed, so that it can only be aborted? @pg IsAbortedTransactionBlockState */
-export function isAbortedTransactionBlockState(): boolean {
-  return started && (failed || connection?.transactionStatus === 'E');
-}
-
-/** Begins a transaction. @pg StartTransactionCommand */
-export async function startTransactionCommand(): Promise<void> {
-  const conn = connected();
-  if (started) throw unexpectedState('StartTransactionCommand', 'STARTED');
-  [started, failed] = [true, false];
-  try {
-    await conn.run({ text: 'BEGIN', offset: 0, cancellation: 'if it waits' });
-  } catch (err) {
-    started = false;
-    throw err;
-  }
-}
-
-/**
- * Commits the transaction. Its error (a deferred constraint's, for example) leaves it rolled back.
- * @throws ErrorData 25P02 if an error in the transaction was caught and passed over: it cannot be committed any more
- * @pg CommitTransactionCommand
- */
-export async function commitTransactionCommand(): Promise<void> {
-  const conn = connected();
-  if (!started) {
-    // In C this is FATAL and not ERROR: whoever commits nothing has lost track.
-    const error = unexpectedState('CommitTransactionCommand', 'DEFAULT');
-    conn.owner.fatal({ message: error.message, code: error.code });
-    throw error;
-  }
-  if (isAbortedTransactionBlockState()) throw transactionFailed();
-  try {
-    await conn.run({ text: 'COMMIT', offset: 0, cancellation: 'if it waits' });
-  } finally {
-    started = conn.transactionStatus !== 'I';
-  }
-  if (level > 0) {
-    const hint = 'Check for missing "SPI_finish" calls.';
-    conn.owner.report(WARNING, { code: ERRCODE_INVALID_TRANSACTION_STATE, message: 'transaction left non-empty SPI stack', hint });
-  }
-  level = 0;
-}
-
-/** Rolls the transaction back, and forgets open spiConnect calls. Does nothing outside a transaction. @pg AbortCurrentTransaction */
-export async function abortCurrentTransaction(): Promise<void> {
-  level = 0;
-  if (!started) return;
-  const conn = connected();
-  try {
-    await conn.run({ text: 'ROLLBACK', offset: 0, cancellation: 'never' });
-  } finally {
-    started = conn.transactionStatus !== 'I';
-  }
-}
-
-/** Opens SPI for this transaction; calls nest. @pg SPI_connect */
-export function spiConnect(): number {
-  inTransaction();
-  level++;
-  return SPI_OK_CONNECT;
-}
-
-/** Closes what the latest spiConnect opened. @pg SPI_finish */
-export function spiFinish(): number {
-  if (level === 0) return SPI_ERROR_UNCONNECTED;
-  level--;
-  return SPI_OK_FINISH;
+/** One statement to run: its text, or what the server has prepared of it. */
+export interface RunnableStatement extends SqlStatement {
+  readonly prepared?: string | undefined;
 }
 
 /**
@@ -145,7 +59,11 @@ export function spiFinish(): number {
  *
  * `count` stops a query after that many rows. DIFFERS FROM POSTGRES: with RETURNING, C stops modifying after `count` rows; here all are
  * modified and `count` of them returned.
- * @returns `code` is negative, and nothing was run, for transaction control (SPI_ERROR_TRANSACTION) and for COPY from or to the client (SPI_ERROR_COPY)
+ *
+ * `readOnly` is about what the command may be. DIFFERS FROM POSTGRES: C also runs it with the snapshot that is active, so that it does not see what came since;
+ * ours sees what any statement of the transaction sees. Where several have to see the same, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ` comes first.
+ * @returns `code` is negative, and nothing was run: SPI_ERROR_UNCONNECTED without spiConnect, SPI_ERROR_ARGUMENT for a bad `count`, SPI_ERROR_PARAM for types without
+ * their values, SPI_ERROR_TRANSACTION for transaction control, SPI_ERROR_COPY for COPY from or to the client
  * @throws ErrorData with the server's fields; the transaction has failed then. 57014 for a SIGINT (`statementCancelHandler`), which cancels the query on the
  * server; with `die` a SIGTERM cancels it too, and the process ends. One that came before is served here, as in `checkForInterrupts`
  * @example
@@ -153,63 +71,70 @@ export function spiFinish(): number {
  * @pg SPI_execute
  */
 export async function spiExecute<Row = Record<string, unknown>>(command: string, options: SPIExecuteOptions = {}): Promise<SPIResult<Row>> {
-  if (typeof command !== 'string')
-    throw new TypeError(`the command of spiExecute must be a string, not ${command === null ? 'null' : typeof command}`);
-  const { values = [], readOnly = false, count = 0 } = options;
-  if (!Array.isArray(values)) throw new TypeError('the option "values" of spiExecute must be an array');
-  const conn = inTransaction();
-  if (isAbortedTransactionBlockState()) throw transactionFailed();
-  if (level === 0) {
-    const hint = 'Call spiConnect after startTransactionCommand.';
-    throw new ErrorData({ code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message: 'SPI_execute called while not connected', hint });
-  }
-  if (!Number.isInteger(count) || count < 0 || count > MAX_COUNT) return refused<Row>(SPI_ERROR_ARGUMENT);
-  try {
-    return (await executeAll(conn, command, { values, readOnly, count })) as SPIResult<Row>;
-  } catch (err) {
-    // Whatever went wrong, and wherever: as after an ERROR in C, only aborting is possible now.
-    failed = true;
-    throw err;
-  }
+  checkCommand('spiExecute', command);
+  checkArrays('spiExecute', options);
+  const { values = [], argTypes = [], count = 0 } = options;
+  const conn = inHealthyTransaction();
+  if (!isSpiConnected()) return refused<Row>(SPI_ERROR_UNCONNECTED);
+  if (!isCount(count)) return refused<Row>(SPI_ERROR_ARGUMENT);
+  if (argTypes.length > 0 && argTypes.length !== values.length) return refused<Row>(SPI_ERROR_PARAM);
+  return failing(async () => {
+    const statements = parseCommand(conn, command);
+    if (values.length > 0 && argTypes.length === 0 && statements.length > 1) {
+      const hint = 'Give the types of the values (argTypes) too: each statement has the same parameters then.';
+      throw new ErrorData({ code: ERRCODE_SYNTAX_ERROR, message: 'cannot insert multiple commands into a prepared statement', hint });
+    }
+    return (await runStatements(conn, command, statements, options)) as SPIResult<Row>;
+  });
 }
 
 /** The protocol counts rows in 31 bits. */
 const MAX_COUNT = 0x7fffffff;
 
-async function executeAll(conn: DatabaseConnection, command: string, options: Required<SPIExecuteOptions>): Promise<SPIResult> {
+export function isCount(count: unknown): boolean {
+  return Number.isInteger(count) && (count as number) >= 0 && (count as number) <= MAX_COUNT;
+}
+
+export function checkCommand(caller: string, command: unknown): void {
+  if (typeof command !== 'string')
+    throw new TypeError(`the command of ${caller} must be a string, not ${command === null ? 'null' : typeof command}`);
+}
+
+export function checkArrays(caller: string, { values, argTypes }: { values?: unknown; argTypes?: unknown }): void {
+  if (values !== undefined && !Array.isArray(values)) throw new TypeError(`the option "values" of ${caller} must be an array`);
+  const oids = argTypes === undefined || (Array.isArray(argTypes) && argTypes.every((oid) => Number.isInteger(oid) && oid >= 0 && oid <= 0xffffffff));
+  if (!oids) throw new TypeError(`the option "argTypes" of ${caller} must be an array of OIDs`);
+}
+
+/** The statements of a command. */
+export function parseCommand(conn: DatabaseConnection, command: string): SqlStatement[] {
   // The server would take what follows for another message.
   if (command.includes('\0')) throw new ErrorData({ code: ERRCODE_SYNTAX_ERROR, message: 'null character not permitted in a command' });
-  const statements = splitStatements(command, conn.standardConformingStrings);
-  if (options.values?.length && statements.length > 1) {
-    throw new ErrorData({ code: ERRCODE_SYNTAX_ERROR, message: 'cannot insert multiple commands into a prepared statement' });
-  }
+  return splitStatements(command, conn.standardConformingStrings);
+}
+
+/** Runs statements one after the other; the result is the last one's. */
+export async function runStatements(
+  conn: DatabaseConnection,
+  command: string,
+  statements: readonly RunnableStatement[],
+  options: SPIExecuteOptions,
+): Promise<SPIResult> {
   let result = refused(0);
   for (const statement of statements) {
-    result = await executeOne(conn, command, statement, options);
+    result = await runOne(conn, command, statement, options);
     if (result.code < 0) break;
   }
   return result;
 }
 
-/**
- * Read-only is judged by the statement, as in C, and not by a read-only transaction: a query may call a volatile function that writes, and
- * a "SET TRANSACTION READ ONLY" would need a subtransaction around each call (three round trips) to be taken back.
- */
-async function executeOne(conn: DatabaseConnection, command: string, statement: SqlStatement, options: SPIExecuteOptions): Promise<SPIResult> {
+async function runOne(conn: DatabaseConnection, command: string, statement: RunnableStatement, options: SPIExecuteOptions): Promise<SPIResult> {
   if (isClientCopy(statement)) return refused(SPI_ERROR_COPY);
   if (isTransactionStatement(statement)) return refused(SPI_ERROR_TRANSACTION);
-  const writing = options.readOnly ? writingCommand(statement) : null;
-  if (writing !== null) {
-    const message = `${writing} is not allowed in a non-volatile function`;
-    throw new ErrorData({ code: ERRCODE_FEATURE_NOT_SUPPORTED, message, context: `SQL statement "${statement.text}"` });
-  }
-  if (conn.withoutDatabase) {
-    const fatal = noDatabaseSelected(statement);
-    conn.owner.fatal(fatal);
-    throw new ErrorData({ ...fatal, severity: 'FATAL' });
-  }
-  checkForInterrupts();
-  const { affected, fields, rows } = await conn.run(statement, options.values, options.count, command);
+  checkStatement(conn, statement, options);
+  const { values, argTypes: types, count, signal } = options;
+  const { text, offset, prepared } = statement;
+  const { affected, fields, rows } = await conn.run({ text, offset, prepared, types, signal }, values, count, command);
   return {
     code: resultCode(statement, fields !== null),
     processed: fields === null ? (affected ?? 0) : rows.length,
@@ -219,14 +144,49 @@ async function executeOne(conn: DatabaseConnection, command: string, statement: 
 }
 
 /**
+ * What has to be right before a statement is sent, interrupts included.
+ *
+ * Read-only is judged by the statement, as in C (CommandIsReadOnly), and not by a read-only transaction: that would refuse more than C does (nextval, in a
+ * function), and could be taken back by a subtransaction around each call alone. As in C, a query may call a volatile function that writes.
+ */
+export function checkStatement(conn: DatabaseConnection, statement: SqlStatement, options: Pick<SPIExecuteOptions, 'readOnly' | 'signal'>): void {
+  const context = `SQL statement "${statement.text}"`;
+  const writing = options.readOnly ? writingCommand(statement) : null;
+  if (writing !== null) {
+    const message = `${writing} is not allowed in a non-volatile function`;
+    throw new ErrorData({ code: ERRCODE_FEATURE_NOT_SUPPORTED, message, context });
+  }
+  if (conn.withoutDatabase) {
+    const fatal = noDatabaseSelected(statement);
+    conn.owner.fatal(fatal);
+    throw new ErrorData({ ...fatal, severity: 'FATAL' });
+  }
+  if (options.signal?.aborted) {
+    const message = 'canceling statement due to user request';
+    throw new ErrorData({ code: ERRCODE_QUERY_CANCELED, message, context, cause: options.signal.reason });
+  }
+  serveInterrupts(context);
+}
+
+/** `checkForInterrupts` where C has a statement on its error context stack. */
+function serveInterrupts(context: string): void {
+  try {
+    checkForInterrupts();
+  } catch (err) {
+    if (!(err instanceof ErrorData) || err.context !== undefined) throw err;
+    const { message, code, severity, detail, hint, cause } = err;
+    throw new ErrorData({ message, code, severity, detail, hint, cause, context });
+  }
+}
+
+/**
  * Reads a shared catalog whole: all that a worker without a database (`dbname` null) can read, as C code does with a scan instead of SPI.
  * @param catalog `pg_database`, for example
  * @throws ErrorData 42809 for a table that is not a shared catalog
  * @pg table_beginscan_catalog
  */
 export async function tableBeginscanCatalog<Row = Record<string, unknown>>(catalog: string): Promise<Row[]> {
-  const conn = inTransaction();
-  if (isAbortedTransactionBlockState()) throw transactionFailed();
+  const conn = inHealthyTransaction();
   if (!SHARED_CATALOGS.has(catalog)) throw new ErrorData({ code: ERRCODE_WRONG_OBJECT_TYPE, message: `"${catalog}" is not a shared catalog` });
   checkForInterrupts();
   const { rows } = await conn.run({ text: `SELECT * FROM pg_catalog.${catalog}`, offset: 0 });
@@ -241,29 +201,6 @@ const SHARED_CATALOGS = new Set(
 );
 for (const name of ['pg_shseclabel', 'pg_subscription', 'pg_tablespace']) SHARED_CATALOGS.add(name);
 
-function connected(): DatabaseConnection {
-  if (connection !== null) return connection;
-  // DIFFERS FROM POSTGRES: a C worker crashes here, and every other process with it.
-  const hint = 'Call backgroundWorkerInitializeConnection first.';
-  throw new ErrorData({ code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message: 'background worker is not connected to a database', hint });
-}
-
-function inTransaction(): DatabaseConnection {
-  const conn = connected();
-  if (started) return conn;
-  const hint = 'Call startTransactionCommand first.';
-  throw new ErrorData({ code: ERRCODE_NO_ACTIVE_SQL_TRANSACTION, message: 'there is no transaction in progress', hint });
-}
-
-function unexpectedState(where: string, state: string): ErrorData {
-  return new ErrorData({ message: `${where}: unexpected state ${state}` });
-}
-
-function transactionFailed(): ErrorData {
-  const message = 'current transaction is aborted, commands ignored until end of transaction block';
-  return new ErrorData({ code: ERRCODE_IN_FAILED_SQL_TRANSACTION, message, hint: 'Call abortCurrentTransaction after an error.' });
-}
-
-function refused<Row = Record<string, unknown>>(code: number): SPIResult<Row> {
+export function refused<Row = Record<string, unknown>>(code: number): SPIResult<Row> {
   return { code, processed: 0, rows: [], fields: [] };
 }

@@ -76,8 +76,8 @@ export function signalCount(signal: number | NodeJS.Signals): number {
  * runs them; where none comes within a tenth of a second, it leaves without. What must be released in shared memory is in any case.
  *
  * A query that is waited for is cancelled first. Where the process leaves from inside the signal handler it is not: the database server's process for
- * it goes on, holding its locks, until the query ends and the server finds the connection closed (or sooner, by its setting
- * `client_connection_check_interval`).
+ * it goes on, holding its locks, until the server finds the connection closed: within a second (its setting `client_connection_check_interval`), or
+ * before release 14 when the query ends.
  * @pg bgworker_die
  */
 export const bgworkerDie: SignalHandler = () => undefined;
