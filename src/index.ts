@@ -226,3 +226,48 @@ export {
 } from './ipc/signals.js';
 export { type ActivityEntry } from './session/activity.js';
 export { type Session, type SessionBackgroundWorker, connect } from './session/client.js';
+export { type ShmemHook, requestAddinShmemSpace, setShmemRequestHook, setShmemStartupHook } from './ipc/ipci.js';
+export { type ShmemBytes, type ShmemStructResult, shmemInitStruct } from './ipc/shmem-index.js';
+export {
+  pgAtomicAddFetchU32,
+  pgAtomicAddFetchU64,
+  pgAtomicClearFlag,
+  pgAtomicCompareExchangeU32,
+  pgAtomicCompareExchangeU64,
+  pgAtomicExchangeU32,
+  pgAtomicExchangeU64,
+  pgAtomicFetchAddU32,
+  pgAtomicFetchAddU64,
+  pgAtomicFetchAndU32,
+  pgAtomicFetchAndU64,
+  pgAtomicFetchOrU32,
+  pgAtomicFetchOrU64,
+  pgAtomicFetchSubU32,
+  pgAtomicFetchSubU64,
+  pgAtomicInitFlag,
+  pgAtomicInitU32,
+  pgAtomicInitU64,
+  pgAtomicReadU32,
+  pgAtomicReadU64,
+  pgAtomicSubFetchU32,
+  pgAtomicSubFetchU64,
+  pgAtomicTestSetFlag,
+  pgAtomicUnlockedTestFlag,
+  pgAtomicWriteU32,
+  pgAtomicWriteU64,
+  type pg_atomic_flag,
+  type pg_atomic_uint32,
+  type pg_atomic_uint64,
+} from './shmem/atomics.js';
+export { type ShmemRegion } from './shmem/region.js';
+export {
+  type ShmemArray,
+  type ShmemDeclaration,
+  type ShmemElementType,
+  type ShmemFieldType,
+  type ShmemFields,
+  type ShmemStruct,
+  type ShmemView,
+  shmemStruct,
+} from './shmem/struct.js';
+export { type SharedObject, type ShmemFieldTypes, type ShmemTypeName } from './shmem/struct-types.js';

@@ -61,7 +61,15 @@ export interface Native {
   lwLockRelease(lock: number): number;
 
   shmemCreate(size: number): ArrayBuffer | number;
-  shmemUnmap(buffer: ArrayBuffer): number;
+  /** A buffer over a part of the mapping: a SharedArrayBuffer on Node 22 and later. */
+  shmemBuffer(offset: number, size: number): ArrayBufferLike | number;
+  /** Empties an ArrayBuffer; leaves a SharedArrayBuffer alone. */
+  detachBuffer(buffer: ArrayBufferLike): void;
+  /** Zeroes the mapping. */
+  shmemReset(): number;
+  shmemUnmap(): number;
+  /** The line that a touch of memory that is gone ends the process with. */
+  setGuardMessage(before: string, withTime: boolean, after: string): void;
 
   dsmMap(limit: number): number;
   dsmUnmap(): number;

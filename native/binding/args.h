@@ -29,13 +29,30 @@ inline std::string Text(const Napi::CallbackInfo& info, std::size_t at) {
 }
 inline Napi::Value Number(const Napi::CallbackInfo& info, double value) { return Napi::Number::New(info.Env(), value); }
 
-// An offset into the mapping as a pointer; null outside of it.
+// How JavaScript names a place in shared memory: an offset into the mapping; in another segment, its region's number times 2^40, and the offset
+// there. The same place may have another address in each process, so none is ever stored in shared memory.
+constexpr int kRegionShift = 40;
+constexpr std::size_t kMaxRegions = 4096;  // 2^52 is the largest address then, which a double holds exactly
+
+// Regions of this process besides the mapping, which is number 0. A number is used again when its region is gone. Result: the number, or -ENOSPC.
+int AddRegion(std::byte* address, std::size_t size);
+void RemoveRegion(int number);
+const Mapping* RegionAt(int64_t number);
+
+// An address as a pointer; null outside of what is mapped.
 template <typename T>
-T* At(int64_t offset) {
-  if (mapping.address == nullptr || offset < 0 || static_cast<std::size_t>(offset) + sizeof(T) > mapping.size)
+T* At(int64_t address) {
+  if (address < 0) return nullptr;
+  const Mapping* region = address >> kRegionShift == 0 ? &mapping : RegionAt(address >> kRegionShift);
+  std::size_t offset = static_cast<std::size_t>(address) & ((std::size_t{1} << kRegionShift) - 1);
+  if (region == nullptr || region->address == nullptr || offset + sizeof(T) > region->size || offset % alignof(T) != 0)
     return nullptr;
-  return reinterpret_cast<T*>(mapping.address + offset);
+  return reinterpret_cast<T*>(region->address + offset);
 }
+
+// A buffer of JavaScript's over memory that is not V8's to free: a SharedArrayBuffer where this Node can make one (22 and later), else an ArrayBuffer,
+// on which Atomics work just the same. `finalize` may be null; it is called when nothing refers to the buffer any more.
+Napi::Value ForeignBuffer(Napi::Env env, void* address, std::size_t size, napi_finalize finalize, void* hint);
 
 // A latch is named by its offset in the mapping, or by -1: the process's own, for processes without shared memory.
 BgwLatch* LatchAt(int64_t offset);

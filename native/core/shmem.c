@@ -3,6 +3,8 @@
 // lock on postmaster.pid).
 #include "shmem.h"
 
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -31,3 +33,11 @@ int BgwShmemCreate(size_t size, void **address) {
 }
 
 int BgwShmemUnmap(void *address, size_t size) { return munmap(address, size) < 0 ? bgw_errno() : 0; }
+
+int BgwShmemReset(int fd, void *address, size_t size) {
+  // A hole costs nothing, whatever the size; zeroing by hand would make a page of each that was never touched.
+  if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)size) == 0) return 0;
+  if (errno != EOPNOTSUPP && errno != ENOSYS) return bgw_errno();
+  memset(address, 0, size);
+  return 0;
+}

@@ -109,20 +109,24 @@ static char *PutTime(char *at) {
   return at + 4;
 }
 
-static void DieNow(void) {
-  // As bgworker_die does: the write below may block on a log that nobody reads, and SIGQUIT must still end us then.
-  BgwBlockSignals();
+void BgwWriteLine(const char *text_before, bool with_time, const char *text_after) {
   char line[2 * 1024 + 64];
   char *at = line;
-  size_t before = strlen(die_before), after = strlen(die_after);
-  memcpy(at, die_before, before);
+  size_t before = strnlen(text_before, 1024), after = strnlen(text_after, 1024);
+  memcpy(at, text_before, before);
   at += before;
-  if (die_with_time) at = PutTime(at);
-  memcpy(at, die_after, after);
+  if (with_time) at = PutTime(at);
+  memcpy(at, text_after, after);
   at += after;
   if (at > line && write(STDERR_FILENO, line, (size_t)(at - line)) < 0) {
     // Nobody left to tell.
   }
+}
+
+static void DieNow(void) {
+  // As bgworker_die does: the write below may block on a log that nobody reads, and SIGQUIT must still end us then.
+  BgwBlockSignals();
+  BgwWriteLine(die_before, die_with_time, die_after);
   BgwExitNow(1);
 }
 

@@ -46,6 +46,9 @@ uint32_t BgwSignalCount(int signo);
 // The FATAL line of kBgwDie: `before`, the time of day if with_time, `after`. Copied; cut at 1,024 bytes each.
 void BgwSetDieMessage(const char *before, bool with_time, const char *after);
 
+// One record to the log, from wherever: in a handler, too. Each text is cut at 1,024 bytes.
+void BgwWriteLine(const char *before, bool with_time, const char *after);
+
 // From here on kBgwDie records and wakes as kBgwRecord does, so that exit callbacks in JavaScript can run; where no safe point is reached within
 // a tenth of a second, the process leaves from inside a handler after all. For good; per process.
 BGW_MUST_CHECK int BgwDeferDie(void);

@@ -27,6 +27,7 @@ import { elog, emitErrorReport } from '../elog/elog.js';
 import { libDir, myProcPid, setMyBackendType, setPostmaster } from '../globals.js';
 import { CONFIG_FILE_NAME, getConfigOption, processConfigFileInternal, setConfigOption } from '../guc/guc.js';
 import { prepareIdentity } from '../launch/identity.js';
+import { processShmemRequests, processShmemStartup } from '../ipc/ipci.js';
 import { check, native } from '../native.js';
 import { SOCKET_NAME } from '../session/protocol.js';
 import { HEADER } from '../shmem/layout.js';
@@ -166,7 +167,8 @@ async function start({ dataDir }: PostmasterOptions): Promise<ServerLoop> {
     const descriptors = await processSharedPreloadLibraries(getConfigOption('shared_preload_libraries'));
     const settings = machineSettings();
     const processes = settings.maxConnections + settings.maxWorkerProcesses + 1; // and the startup process
-    createSharedMemory(settings.maxWorkerProcesses, processes, myProcPid);
+    createSharedMemory(settings.maxWorkerProcesses, processes, processShmemRequests(), myProcPid);
+    processShmemStartup();
     const workers = registeredWorkers(descriptors);
     workers.forEach(({ slot, descriptor }) => initializeSlot(slot, descriptor as Descriptor));
     check(native.deathPipeCreate(), 'pipe2');

@@ -14,6 +14,7 @@ import type {
   RegisteredBgWorker,
   ReloadableSettings,
 } from './state.js';
+import { strerror } from './strerror.js';
 import { decodeWaitStatus } from './wait-status.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import {
@@ -36,6 +37,7 @@ import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION } from '../elog/errcodes.js
 import { ErrorData, FATAL } from '../elog/error-data.js';
 import { emitErrorReport, ereport } from '../elog/elog.js';
 import { myProcPid } from '../globals.js';
+import { processShmemStartup } from '../ipc/ipci.js';
 import { assignChildSlot, releaseChildSlot } from '../ipc/proc.js';
 import {
   PMSIGNAL_BACKGROUND_WORKER_CHANGE,
@@ -74,6 +76,7 @@ export interface OwnedDatabase {
   start(): DatabaseHappening | null;
   stop(mode: 'fast' | 'immediate'): DatabaseHappening | null;
   reap(): DatabaseHappening | null;
+  stopAndWait(): void;
 }
 
 export interface PerformerOptions {
@@ -197,8 +200,7 @@ export class Performer {
         this.#refuse(action.conn, { code: action.code, message: action.message, ...(action.detail === undefined ? {} : { detail: action.detail }) });
         return null;
       case 'reinitialise':
-        this.#reinitialise(action.workers);
-        return { type: 'reinitialised' };
+        return this.#reinitialise(action.workers);
       case 'state':
         this.#options.onState(action.state);
         return null;
@@ -214,10 +216,19 @@ export class Performer {
     }
   }
 
-  #reinitialise(workers: readonly RegisteredBgWorker[]): void {
+  // A hook that throws ends the server, as errors in PostgreSQL's postmaster do.
+  #reinitialise(workers: readonly RegisteredBgWorker[]): Happening {
     resetSharedMemory(myProcPid);
     this.#procIndexes.clear();
+    try {
+      processShmemStartup();
+    } catch (err) {
+      emitErrorReport(err, FATAL);
+      this.#options.database?.stopAndWait();
+      return this.#options.onExit(1);
+    }
     for (const { slot, descriptor } of workers) initializeSlot(slot, descriptor as Descriptor);
+    return { type: 'reinitialised' };
   }
 
   #fork(target: ForkTarget, state: PostmasterState): Happening | ChildRole {
@@ -282,14 +293,4 @@ function signalChild(pid: number, signal: SignalName, group: boolean): void {
   const signo = constants.signals[signal];
   native.kill(pid, signo);
   if (group) native.kill(-pid, signo); // its session's group; ESRCH before it has called setsid
-}
-
-const STRERROR: Readonly<Record<string, string>> = {
-  EAGAIN: 'Resource temporarily unavailable',
-  ENOMEM: 'Cannot allocate memory',
-  EBUSY: 'another thread of the postmaster did not come to rest',
-};
-
-function strerror(err: NodeJS.ErrnoException): string {
-  return STRERROR[err.code ?? ''] ?? err.message;
 }

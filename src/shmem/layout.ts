@@ -7,7 +7,7 @@ import { BGW_EXTRALEN, BGW_MAXLEN, MAXPGPATH } from '../constants.js';
 
 /** 'BGW1', little endian; and the version of this file's layout. */
 export const SHMEM_MAGIC = 0x31574742;
-export const SHMEM_VERSION = 1;
+export const SHMEM_VERSION = 2;
 
 // Header. Writer: the postmaster, before it forks anything; then only `pmState`, and `quitReason` before it sends SIGQUIT (readers: the handlers).
 // `serverState` is the startup process's: it stores what it sees of the database server, then sends PMSIGNAL_SERVER_STATE, at which the postmaster loads it.
@@ -27,12 +27,33 @@ export const HEADER = {
 export const PMSIGNAL_OFFSET = 64;
 export const NUM_PMSIGNALS = 8;
 
-/** LWLock: 2 words. Taken by backends around every change of a slot that they own. */
+// The locks of the machinery itself, of LWLOCK_SIZE bytes each (native/core/lwlock.h). The postmaster takes none while it has children.
+export const LWLOCK_SIZE = 16;
+/** Taken by backends around every change of a slot that they own. */
 export const BACKGROUND_WORKER_LOCK_OFFSET = 128;
+/** Taken around every look into the index of structures, and around each allocation from the area. */
+export const SHMEM_INDEX_LOCK_OFFSET = 160;
+/** AddinShmemInitLock: taken by modules while they find or initialise their structures. */
+export const ADDIN_SHMEM_INIT_LOCK_OFFSET = 208;
 
 // Unsigned counters that wrap; their difference is the number of parallel workers that live (R-42).
 //   registered: writers: backends, under the lock.   terminated: writer: the postmaster, without it; may be stale when read.
 export const PARALLEL = { registerCount: 192, terminateCount: 196 } as const;
+
+// The area that modules share. Writers: whoever holds ShmemIndexLock.
+//   freeOffset   (8 bytes) where the next structure may begin, from the start of the mapping; only grows
+//   indexCount   entries in use; entries below it never change again
+export const AREA = { indexCount: 200, freeOffset: 240 } as const;
+/** One structure: name (NUL-padded), offset from the start of the mapping, size. Writer: its first user, under ShmemIndexLock, before indexCount grows. */
+export const INDEX_ENTRY = { name: 0, offset: 48, size: 56 } as const;
+export const INDEX_ENTRY_SIZE = 64;
+/** As in PostgreSQL: SHMEM_INDEX_KEYSIZE (the NUL included) and SHMEM_INDEX_SIZE. */
+export const INDEX_NAME_SIZE = 48;
+export const INDEX_ENTRIES = 64;
+/** Structures begin at multiples of a cache line's size, and of the one that is fetched with it. */
+export const AREA_ALIGN = 128;
+/** What is there for structures that nobody has asked room for, and for what alignment takes. As in PostgreSQL (CalculateShmemSize). */
+export const AREA_SLACK = 100_000;
 
 const SLOTS_OFFSET = 256;
 
@@ -102,20 +123,27 @@ export interface ShmemLayout {
   readonly dsmRegistryOffset: number;
   /** How many segments there may be, and how many entries the registry has. */
   readonly dsmMaxItems: number;
+  readonly indexOffset: number;
+  /** The area for structures: what was asked for, and the slack. Ends with the mapping. */
+  readonly areaOffset: number;
   readonly size: number;
 }
 
 const PAGE = 4096;
 
-/** The layout for so many worker slots and processes. */
-export function layoutShmem(totalSlots: number, totalProcs: number): ShmemLayout {
+const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
+
+/** The layout for so many worker slots and processes, and an area of so many bytes besides the slack. */
+export function layoutShmem(totalSlots: number, totalProcs: number, addinSize: number = 0): ShmemLayout {
   const procsOffset = SLOTS_OFFSET + totalSlots * SLOT_SIZE;
   const dsmMaxItems = DSM_FIXED_SLOTS + DSM_SLOTS_PER_BACKEND * totalProcs;
-  const dsmControlOffset = Math.ceil((procsOffset + totalProcs * PROC_SIZE) / 64) * 64;
-  const dsmRegistryOffset = dsmControlOffset + Math.ceil((DSM_CONTROL_SIZE + dsmMaxItems * DSM_ITEM_SIZE) / 64) * 64;
-  const end = dsmRegistryOffset + DSM_REGISTRY_ENTRIES + dsmMaxItems * DSM_REGISTRY_ENTRY_SIZE;
-  const size = Math.ceil(end / PAGE) * PAGE;
-  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, dsmControlOffset, dsmRegistryOffset, dsmMaxItems, size };
+  const dsmControlOffset = roundUp(procsOffset + totalProcs * PROC_SIZE, 64);
+  const dsmRegistryOffset = dsmControlOffset + roundUp(DSM_CONTROL_SIZE + dsmMaxItems * DSM_ITEM_SIZE, 64);
+  const indexOffset = roundUp(dsmRegistryOffset + DSM_REGISTRY_ENTRIES + dsmMaxItems * DSM_REGISTRY_ENTRY_SIZE, AREA_ALIGN);
+  const areaOffset = roundUp(indexOffset + INDEX_ENTRIES * INDEX_ENTRY_SIZE, AREA_ALIGN);
+  const size = roundUp(areaOffset + addinSize + AREA_SLACK, PAGE);
+  const dsm = { dsmControlOffset, dsmRegistryOffset, dsmMaxItems };
+  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, ...dsm, indexOffset, areaOffset, size };
 }
 
 // What the numbers above were made from; a change of a size must not let fields overlap.
@@ -126,5 +154,9 @@ const fits =
   SLOT.extra === SLOT.libraryName + MAXPGPATH &&
   SLOT.extra + BGW_EXTRALEN <= SLOT_SIZE &&
   PROC.type === PROC.name + BGW_MAXLEN &&
-  PROC.type + BGW_MAXLEN <= PROC_SIZE;
+  PROC.type + BGW_MAXLEN <= PROC_SIZE &&
+  BACKGROUND_WORKER_LOCK_OFFSET + LWLOCK_SIZE <= SHMEM_INDEX_LOCK_OFFSET &&
+  SHMEM_INDEX_LOCK_OFFSET + LWLOCK_SIZE <= PARALLEL.registerCount &&
+  ADDIN_SHMEM_INIT_LOCK_OFFSET + LWLOCK_SIZE <= AREA.freeOffset &&
+  AREA.freeOffset + 8 <= SLOTS_OFFSET;
 if (!fits) throw new Error('shared memory layout: fields overlap');

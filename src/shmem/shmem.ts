@@ -3,22 +3,22 @@
 
 import { totalmem } from 'node:os';
 
-import { HEADER, type ShmemLayout, SHMEM_MAGIC, SHMEM_VERSION, layoutShmem } from './layout.js';
-import { ERRCODE_INTERNAL_ERROR, ERRCODE_OUT_OF_MEMORY } from '../elog/errcodes.js';
+import { AREA, HEADER, type ShmemLayout, SHMEM_MAGIC, SHMEM_VERSION, layoutShmem } from './layout.js';
+import { detachAllRegions } from './region.js';
+import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, ERRCODE_OUT_OF_MEMORY } from '../elog/errcodes.js';
+import { fatalLineParts } from '../elog/elog.js';
 import { ErrorData } from '../elog/error-data.js';
 import { check, native, systemError } from '../native.js';
 
 /** Views of one mapping. Offsets are bytes everywhere; these methods turn them into indexes. */
 export class SharedMemory {
   readonly layout: ShmemLayout;
-  readonly buffer: ArrayBuffer;
   readonly #words: Int32Array;
   readonly #longs: BigInt64Array;
   readonly #doubles: Float64Array;
   readonly bytes: Uint8Array;
 
   constructor(buffer: ArrayBuffer, layout: ShmemLayout) {
-    this.buffer = buffer;
     this.layout = layout;
     this.#words = new Int32Array(buffer);
     this.#longs = new BigInt64Array(buffer);
@@ -68,15 +68,17 @@ export class SharedMemory {
 
 let shmem: SharedMemory | null = null;
 
+function notAttached(): ErrorData {
+  return new ErrorData({
+    code: ERRCODE_INTERNAL_ERROR,
+    message: 'shared memory is not attached',
+    hint: 'This can be called in a backend or in a background worker that was registered with BGWORKER_SHMEM_ACCESS.',
+  });
+}
+
 /** The mapping, or an error in a process that has none. */
 export function sharedMemory(): SharedMemory {
-  if (shmem === null) {
-    throw new ErrorData({
-      code: ERRCODE_INTERNAL_ERROR,
-      message: 'shared memory is not attached',
-      hint: 'This can be called in a backend or in a background worker that was registered with BGWORKER_SHMEM_ACCESS.',
-    });
-  }
+  if (shmem === null) throw notAttached();
   return shmem;
 }
 
@@ -84,16 +86,16 @@ export function hasSharedMemory(): boolean {
   return shmem !== null;
 }
 
-/** Postmaster, once: maps the memory and writes its header. */
-export function createSharedMemory(totalSlots: number, totalProcs: number, postmasterPid: number): SharedMemory {
-  const layout = layoutShmem(totalSlots, totalProcs);
+/** Postmaster, once: maps the memory and writes its header. `addinSize`: what modules have asked for. */
+export function createSharedMemory(totalSlots: number, totalProcs: number, addinSize: number, postmasterPid: number): SharedMemory {
+  const layout = layoutShmem(totalSlots, totalProcs, addinSize);
   const buffer = native.shmemCreate(layout.size);
   if (typeof buffer === 'number') {
     throw new ErrorData({
       severity: 'FATAL',
       code: ERRCODE_OUT_OF_MEMORY,
       message: `could not create shared memory segment of ${layout.size} bytes`,
-      hint: 'Reduce "max_worker_processes" or "max_connections", or make more memory available.',
+      hint: 'Reduce "max_worker_processes" or "max_connections", or what modules ask for, or make more memory available.',
     });
   }
   shmem = new SharedMemory(buffer, layout);
@@ -137,23 +139,36 @@ function writeHeader(memory: SharedMemory, postmasterPid: number): void {
   memory.store(HEADER.postmasterPid, postmasterPid);
   memory.store(HEADER.totalSlots, memory.layout.totalSlots);
   memory.store(HEADER.totalProcs, memory.layout.totalProcs);
+  memory.storeLong(AREA.freeOffset, BigInt(memory.layout.areaOffset));
 }
 
 /**
  * Postmaster, in a crash cycle, when every child that was attached is gone: all of it anew. The mapping stays where it is, since the
- * children to come inherit it; zeroing it is what a fresh segment would give.
+ * children to come inherit it; zeroing it is what a fresh segment would give. Regions of before are detached: what the start-up hooks make now
+ * may lie elsewhere.
  */
 export function resetSharedMemory(postmasterPid: number): void {
   const memory = sharedMemory();
-  memory.bytes.fill(0);
+  const message = 'shared memory was reinitialized';
+  const hint = 'Call shmemInitStruct again, from the function that was given to setShmemStartupHook.';
+  detachAllRegions(new ErrorData({ code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message, hint }));
+  check(native.shmemReset(), 'fallocate');
   writeHeader(memory, postmasterPid);
   resetDynamicSharedMemory(memory);
 }
 
-/** A worker without BGWORKER_SHMEM_ACCESS: the mapping goes before its main function runs. */
+/**
+ * A worker without BGWORKER_SHMEM_ACCESS: the mapping goes before its main function runs. What the postmaster's modules have kept of it fails from
+ * here on: structures, regions and locks with an error; bytes taken from a region with one, too, or as an empty array (Node 20), or by the end of
+ * the worker with a line that says why (native/core/guard.h).
+ */
 export function detachSharedMemory(): void {
   if (shmem === null) return;
-  native.shmemUnmap(shmem.buffer);
+  const reason = notAttached();
+  const { before, withTime, after } = fatalLineParts(reason.code, reason.message);
+  native.setGuardMessage(before, withTime, after);
+  detachAllRegions(reason);
+  check(native.shmemUnmap(), 'mmap');
   native.dsmUnmap();
   shmem = null;
 }

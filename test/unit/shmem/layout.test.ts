@@ -1,15 +1,24 @@
 // The layout of shared memory: nothing overlaps, everything is aligned, and it all fits.
 import { describe, expect, test } from 'vitest';
 import {
+  ADDIN_SHMEM_INIT_LOCK_OFFSET,
+  AREA,
+  AREA_ALIGN,
+  AREA_SLACK,
   BACKGROUND_WORKER_LOCK_OFFSET,
   DSM_REGISTRY_ENTRIES,
   DSM_REGISTRY_ENTRY_SIZE,
   HEADER,
+  INDEX_ENTRIES,
+  INDEX_ENTRY,
+  INDEX_ENTRY_SIZE,
+  LWLOCK_SIZE,
   NUM_PMSIGNALS,
   PARALLEL,
   PMSIGNAL_OFFSET,
   PROC,
   PROC_SIZE,
+  SHMEM_INDEX_LOCK_OFFSET,
   SLOT,
   SLOT_SIZE,
   layoutShmem,
@@ -22,7 +31,7 @@ interface Span {
 }
 
 const TEXTS: Record<string, number> = { name: 96, type: 96, functionName: 96, libraryName: 1024, extra: 128, latch: 16 };
-const LONGS = new Set(['generation', 'mainArg', 'startedAt']);
+const LONGS = new Set(['generation', 'mainArg', 'startedAt', 'freeOffset']);
 const spans = (fields: Readonly<Record<string, number>>): Span[] =>
   Object.entries(fields).map(([name, at]) => ({ name, at, size: TEXTS[name] ?? (LONGS.has(name) ? 8 : 4) }));
 
@@ -40,8 +49,14 @@ describe('layout', () => {
 
   test('header, flags, lock and counters stand apart, before the slots', () => {
     const flags = { name: 'pmsignal', at: PMSIGNAL_OFFSET, size: 4 * NUM_PMSIGNALS };
-    const lock = { name: 'lock', at: BACKGROUND_WORKER_LOCK_OFFSET, size: 8 };
-    expectApart([...spans(HEADER), flags, lock, ...spans(PARALLEL)], layoutShmem(1, 1).slotsOffset);
+    const locks = [BACKGROUND_WORKER_LOCK_OFFSET, SHMEM_INDEX_LOCK_OFFSET, ADDIN_SHMEM_INIT_LOCK_OFFSET];
+    const lockSpans = locks.map((at) => ({ name: `lock at ${at}`, at, size: LWLOCK_SIZE }));
+    expectApart([...spans(HEADER), flags, ...lockSpans, ...spans(PARALLEL), ...spans(AREA)], layoutShmem(1, 1).slotsOffset);
+  });
+
+  test('an index entry’s fields do not overlap', () => {
+    const { name, offset, size } = INDEX_ENTRY;
+    expect([name, offset, size, INDEX_ENTRY_SIZE]).toEqual([0, 48, 56, 64]);
   });
 
   test.each([
@@ -57,9 +72,14 @@ describe('layout', () => {
     expect(layout.dsmMaxItems).toBe(items);
     expect(layout.dsmControlOffset).toBeGreaterThanOrEqual(layout.procsOffset + procs * PROC_SIZE);
     expect(layout.dsmRegistryOffset).toBeGreaterThanOrEqual(layout.dsmControlOffset + 128 + 32 * items);
-    const end = layout.dsmRegistryOffset + DSM_REGISTRY_ENTRIES + items * DSM_REGISTRY_ENTRY_SIZE;
+    const dsmEnd = layout.dsmRegistryOffset + DSM_REGISTRY_ENTRIES + items * DSM_REGISTRY_ENTRY_SIZE;
     expect([layout.dsmControlOffset % 64, layout.dsmRegistryOffset % 64, DSM_REGISTRY_ENTRY_SIZE % 16]).toEqual([0, 0, 0]);
+    expect(layout.indexOffset).toBeGreaterThanOrEqual(dsmEnd);
+    expect(layout.areaOffset).toBeGreaterThanOrEqual(layout.indexOffset + INDEX_ENTRIES * INDEX_ENTRY_SIZE);
+    expect([layout.indexOffset % 8, layout.areaOffset % AREA_ALIGN]).toEqual([0, 0]);
+    const end = layout.areaOffset + AREA_SLACK;
     expect([layout.size % 4096, layout.size >= end, layout.size - end < 4096]).toEqual([0, true, true]);
+    expect(layoutShmem(slots, procs, 12_345_678).size - layout.size).toBeGreaterThanOrEqual(12_345_678 - 4096);
     expect([layout.slotsOffset % 8, layout.procsOffset % 8, SLOT_SIZE % 8, PROC_SIZE % 8]).toEqual([0, 0, 0, 0]);
   });
 });

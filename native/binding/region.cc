@@ -1,0 +1,62 @@
+// Memory that is shared besides the mapping, and buffers of JavaScript's over any of it.
+#include <cerrno>
+#include <vector>
+
+#include "binding/args.h"
+
+// Node 22 and later. In Node 20 the symbol is not there, and stays null.
+extern "C" napi_status node_api_create_external_sharedarraybuffer(napi_env env, void* external_data, size_t byte_length,
+                                                                  void (*finalize_cb)(void* external_data,
+                                                                                      void* finalize_hint),
+                                                                  void* finalize_hint, napi_value* result)
+    __attribute__((weak));
+
+namespace bgw {
+
+static std::vector<Mapping> regions(1);  // number 0 is the mapping's, and not used
+
+int AddRegion(std::byte* address, std::size_t size) {
+  std::size_t number = 1;
+  while (number < regions.size() && regions[number].address != nullptr) number++;
+  if (number == kMaxRegions) return -ENOSPC;
+  if (number == regions.size()) regions.emplace_back();
+  regions[number] = {address, size, -1};
+  return static_cast<int>(number);
+}
+
+void RemoveRegion(int number) {
+  if (number > 0 && static_cast<std::size_t>(number) < regions.size()) regions[static_cast<std::size_t>(number)] = {};
+}
+
+const Mapping* RegionAt(int64_t number) {
+  return number > 0 && static_cast<std::size_t>(number) < regions.size() ? &regions[static_cast<std::size_t>(number)]
+                                                                         : nullptr;
+}
+
+namespace {
+struct Finalizer {
+  napi_finalize finalize;
+  void* hint;
+};
+}  // namespace
+
+// V8 may call this from any thread, and without an environment.
+static void FinalizeShared(void* address, void* data) {
+  Finalizer* finalizer = static_cast<Finalizer*>(data);
+  if (finalizer->finalize != nullptr) finalizer->finalize(nullptr, address, finalizer->hint);
+  delete finalizer;
+}
+
+Napi::Value ForeignBuffer(Napi::Env env, void* address, std::size_t size, napi_finalize finalize, void* hint) {
+  napi_value result = nullptr;
+  if (node_api_create_external_sharedarraybuffer != nullptr) {
+    auto* finalizer = new Finalizer{finalize, hint};
+    if (node_api_create_external_sharedarraybuffer(env, address, size, FinalizeShared, finalizer, &result) == napi_ok)
+      return {env, result};
+    delete finalizer;
+  }
+  if (napi_create_external_arraybuffer(env, address, size, finalize, hint, &result) != napi_ok) return env.Null();
+  return {env, result};
+}
+
+}  // namespace bgw
