@@ -26,6 +26,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitProcess(exports);
   InitDsm(exports);
   InitExit(exports);
+  InitLoopEnd(exports);
   return exports;
 }
 

@@ -74,5 +74,6 @@ void InitSocket(Napi::Object exports);
 void InitProcess(Napi::Object exports);
 void InitDsm(Napi::Object exports);
 void InitExit(Napi::Object exports);
+void InitLoopEnd(Napi::Object exports);
 
 }  // namespace bgw

@@ -56,6 +56,15 @@ describe('exit status 1: an error in the log, and restarted after the interval',
         'DETAIL:  It waits for a promise, and nothing is left in the event loop that could resolve it.',
       ],
     ],
+    [
+      'can never settle, and has collected garbage',
+      'neverSettlesAfterCollection',
+      0,
+      [
+        'ERROR:  main function of background worker "can never settle, and has collected garbage" will never settle',
+        'DETAIL:  It waits for a promise, and nothing is left in the event loop that could resolve it.',
+      ],
+    ],
     ['calls procExit(1)', 'procExits', 1, []],
     ['calls process.exit(1)', 'processExits', 1, []],
   ])('X-12, C-28: main %s', async (name, functionName, arg, expected) => {
