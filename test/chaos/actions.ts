@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { extraOf } from './behaviours.js';
+import { CLOCK_FILE, steady } from './clock.js';
 import { select } from './random.js';
 import type { Action, WorkerPlan } from './schedule.js';
 import type { KnownHandle, OpenSession, World } from './world.js';
@@ -16,7 +17,7 @@ const STARTED = 0;
 const NOT_YET_STARTED = 1;
 const STOPPED = 2;
 
-type SessionAction = Exclude<Action, { do: 'open' | 'signal' | 'stop' | 'stop postmaster' | 'signal postmaster' }>;
+type SessionAction = Exclude<Action, { do: 'open' | 'signal' | 'stop' | 'stop postmaster' | 'signal postmaster' | 'step clock' }>;
 
 /** The descriptor of a plan, as from now. */
 export function descriptorOf(plan: WorkerPlan): Parameters<OpenSession['session']['registerDynamicBackgroundWorker']>[0] {
@@ -30,7 +31,7 @@ export function descriptorOf(plan: WorkerPlan): Parameters<OpenSession['session'
     libraryName: LIBRARY,
     functionName: behaviour,
     mainArg: arg,
-    extra: extraOf(Date.now() + lifeMs),
+    extra: extraOf(steady() + lifeMs),
     ...(notify ? { notifyPid: 'self' as const } : {}),
   };
 }
@@ -58,6 +59,9 @@ export function perform(world: World, action: Action): void {
       world.note(`${action.signal} to postmaster`);
       if (action.signal === 'SIGHUP') writeFileSync(join(world.pm.dir, 'bgworker.conf'), `chaos.reloads = ${world.counts['signal postmaster']}\n`);
       return world.pm.signal(action.signal);
+    case 'step clock':
+      world.note(`step clock to ${action.ms} ms`);
+      return writeFileSync(join(world.pm.dir, CLOCK_FILE), String(action.ms));
     default: {
       const opened = select(world.sessions, action.session);
       // A crash cycle ends them all: the next is opened as soon as one can be.
@@ -68,7 +72,7 @@ export function perform(world: World, action: Action): void {
 }
 
 function open(world: World): void {
-  if (world.sessions.length + world.opening < MOST_SESSIONS) world.start('open', world.open());
+  if (!world.leaving && world.sessions.length + world.opening < MOST_SESSIONS) world.start('open', world.open());
 }
 
 function performInSession(world: World, opened: OpenSession, action: SessionAction): void {

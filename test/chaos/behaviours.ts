@@ -65,5 +65,5 @@ export const NEVER_STARTS = 9;
 /** In the data directory, where workers are: with this file there everybody who starts returns. */
 export const FINISH_FILE = 'finish';
 
-/** The end of a life, as milliseconds since the epoch, is all that `extra` holds. */
+/** The end of a life, in milliseconds of the steady clock, is all that `extra` holds. */
 export const extraOf = (endOfLife: number): string => String(Math.round(endOfLife));

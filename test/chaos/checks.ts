@@ -11,6 +11,7 @@ import { waitUntil } from '../helpers/wait-until.js';
 import { register, terminate } from './actions.js';
 import { NEVER_STARTS } from './behaviours.js';
 import type { WorkerPlan } from './schedule.js';
+import { condition } from './vitals.js';
 import type { KnownHandle, OpenSession, World } from './world.js';
 
 const STARTED = 0;
@@ -51,13 +52,24 @@ export async function quietPoint(world: World): Promise<void> {
   world.takeAuditViolations();
 }
 
+/** Called before what a series of checks needs is made: a crash from here on makes it void. */
+export function beginChecks(world: World): void {
+  world.tail.read();
+  world.checkedSince = world.audit.counts.crashCycles;
+}
+
+const isOver = (world: World): boolean => world.audit.counts.crashCycles !== world.checkedSince;
+
 /** Looks until it holds. What a late crash interrupts ends without a verdict: the next quiet point comes. */
 export async function eventually(world: World, what: string, timeoutMs: number, look: Look): Promise<void> {
   let trouble: string | null = null;
-  const { crashCycles } = world.audit.counts;
   const holds = async (): Promise<boolean> => {
     world.tail.read();
-    if (world.fatal !== null || world.audit.counts.crashCycles !== crashCycles) return true;
+    if (world.fatal !== null) return true;
+    if (isOver(world)) {
+      world.count('checks that a crash interrupted');
+      return true;
+    }
     try {
       trouble = await look();
     } catch (err) {
@@ -78,7 +90,9 @@ export async function sessionAfterCrash(world: World): Promise<OpenSession | nul
     world.tail.read();
     if (world.fatal !== null) return 'over';
     try {
-      return world.audit.inCrashCycle ? null : await world.open();
+      if (world.audit.inCrashCycle) return null;
+      beginChecks(world);
+      return await world.open();
     } catch (err) {
       last = (err as Error).message;
       return null;
@@ -98,14 +112,16 @@ function orphans({ pm }: World): number[] {
 
 /** Slots that do not move: a restart that is due and never comes, a worker that nobody starts, one that does not go. */
 function stuck({ audit }: World, { session }: OpenSession): Look {
-  let still: string[] | null = null;
+  let still: { text: string; name: string; pid: number | null }[] | null = null;
   const mayStay = ({ state, name }: ActivityEntry): boolean =>
     state === 'running' || (state === 'waiting to start' && audit.planOf(name)?.startTime === NEVER_STARTS);
   return async () => {
     const workers = (await session.activity()).filter(({ kind, slot }) => kind === 'background worker' && slot !== null);
-    const now = workers.filter((entry) => !mayStay(entry)).map(({ name, state }) => `"${name}" is ${state}, started ${audit.startsOf(name)} times`);
-    still = still === null ? now : still.filter((text) => now.includes(text));
-    return list(still);
+    const now = workers
+      .filter((entry) => !mayStay(entry))
+      .map(({ name, state, pid }) => ({ text: `"${name}" is ${state}, started ${audit.startsOf(name)} times`, name, pid }));
+    still = still === null ? now : still.filter((one) => now.some(({ text }) => text === one.text));
+    return list(still.map(({ text, name, pid }) => `${text}: ${JSON.stringify(audit.planOf(name))}${pid === null ? '' : `\n${condition(pid)}`}`));
   };
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { waitUntil } from '../helpers/wait-until.js';
 import { terminate } from './actions.js';
 import { FINISH_FILE } from './behaviours.js';
-import { eventually, list, sessionAfterCrash } from './checks.js';
+import { beginChecks, eventually, list, sessionAfterCrash } from './checks.js';
 import type { World } from './world.js';
 
 const DRAIN_MS = 40_000;
@@ -45,6 +45,7 @@ export async function drain(world: World): Promise<void> {
 
 /** Everybody has gone: so says the log. */
 export async function expectNobody(world: World): Promise<void> {
+  beginChecks(world);
   for (const opened of world.sessions) await world.close(opened);
   await eventually(world, 'the log has the end of everybody', 10_000, () => {
     const { registered, running } = world.audit;

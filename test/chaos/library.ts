@@ -6,8 +6,11 @@ import { pbkdf2 } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as bgw from 'bgworker';
 import { FINISH_FILE, STATIC_WORKERS, extraOf } from './behaviours.js';
+import { installClock, steady } from './clock.js';
 
 const { WL_EXIT_ON_PM_DEATH, WL_LATCH_SET, WL_TIMEOUT, pqsignal, procExit, resetLatch, waitLatch, waitLatchSync } = bgw;
 const open = bgw.backgroundWorkerUnblockSignals;
@@ -15,7 +18,25 @@ const EVENTS = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
 
 export function _PG_init(): void {
   if (!bgw.processSharedPreloadLibrariesInProgress) return;
+  installClock();
+  const postmaster = process.pid;
+  bgw.defineCustomStringVariable('chaos.collect', {
+    shortDesc: 'A number: the postmaster collects its garbage and logs what is left.',
+    bootValue: '',
+    checkHook: (number) => {
+      if (number !== '' && number !== null && process.pid === postmaster) collect(number);
+      return true;
+    },
+  });
   for (const fields of STATIC_WORKERS) bgw.registerBackgroundWorker({ ...fields, startTime: 2, main: staticMain });
+}
+
+function collect(number: string): void {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  gc();
+  gc();
+  bgw.elog(bgw.LOG, `@heap ${number}: ${Math.round(process.memoryUsage().heapUsed / 1024)} KB`);
 }
 
 const milliseconds = (arg: bigint): number => Number(arg);
@@ -29,7 +50,7 @@ const worker = (main: Main): Main => {
     const entry = bgw.myBgworkerEntry as NonNullable<typeof bgw.myBgworkerEntry>;
     bgw.elog(bgw.LOG, `@${entry.name} start`);
     const endOfLife = Number(Buffer.from(entry.extra).toString('latin1').split('\0')[0]);
-    if (existsSync(FINISH_FILE) || (endOfLife !== 0 && Date.now() > endOfLife)) return;
+    if (existsSync(FINISH_FILE) || (endOfLife !== 0 && steady() > endOfLife)) return;
     return main(arg);
   };
 };
@@ -162,7 +183,7 @@ export const segfaults: Main = worker(() => {
 /** A child of a worker: its name holds the pid of the parent, which a restart changes. */
 function child(): bgw.BackgroundWorker {
   const { name, libraryName } = bgw.myBgworkerEntry as NonNullable<typeof bgw.myBgworkerEntry>;
-  const extra = extraOf(Date.now() + 3000);
+  const extra = extraOf(steady() + 3000);
   const fields = { flags: 1, startTime: 2, restartTime: -1, libraryName, functionName: 'idles', mainArg: 3000, notifyPid: process.pid };
   return { name: `${name}.${process.pid}`, extra, ...fields };
 }

@@ -33,12 +33,20 @@ export class LogAudit {
   readonly running = new Map<string, number | null>();
   readonly backends = new Set<number>();
   readonly counts = { starts: 0, exits: 0, sessions: 0, crashCycles: 0, coveredByCrash: 0, escalations: 0, failedForks: 0, reloads: 0 };
+  /** The heap of the postmaster after a collection, by its number. */
+  readonly heapKb = new Map<number, number>();
   /** Crash cycles that are over. */
   eras = 0;
   inCrashCycle = false;
   /** From now on anybody may return. */
   draining = false;
+  /** The last line was that it is shut down. */
+  isDown = false;
+  /** It said that its end was not in order. */
+  abnormal = false;
 
+  /** After a fast or an immediate request. */
+  #closed = false;
   readonly #postmaster: number;
   readonly #plans = new Map<string, WorkerPlan>();
   readonly #starts = new Map<string, number>();
@@ -99,10 +107,13 @@ export class LogAudit {
   }
 
   #postmasterSays(level: string, message: string): void {
+    if (this.isDown) this.#violation(`the postmaster is down and says: ${message}`);
     const end = EXIT.exec(message);
     if (end !== null) return this.#ended(end);
     const quoted = /"(.*)"$/.exec(message)?.[1] ?? '';
-    if (message.startsWith('registering background worker "')) this.#registering(quoted);
+    const heap = /^@heap (\d+): (\d+) KB$/.exec(message);
+    if (heap !== null) this.heapKb.set(Number(heap[1]), Number(heap[2]));
+    else if (message.startsWith('registering background worker "')) this.#registering(quoted);
     else if (message.startsWith('unregistering background worker "')) this.#unregistering(quoted);
     else if (message.startsWith('starting background worker process "')) this.#starting(quoted);
     else if (/^(could not fork worker process|no slot available for new worker process)/.test(message)) this.#forkFailed();
@@ -111,6 +122,9 @@ export class LogAudit {
     else if (message === 'all server processes terminated; reinitializing') this.#crashCycleEnds();
     else if (message === 'issuing SIGKILL to recalcitrant children') this.counts.escalations++;
     else if (message.startsWith('received SIGHUP')) this.counts.reloads++;
+    else if (message.endsWith(' shutdown request')) this.#shutdownBegins(message);
+    else if (message === 'abnormal database system shutdown') this.abnormal = true;
+    else if (message === 'database system is shut down') this.isDown = true;
     else if (!/^(DEBUG|LOG)$/.test(level) && !(level === 'FATAL' && EXPECTED_REFUSAL.test(message)))
       this.#violation(`the postmaster says: ${level}: ${message}`);
   }
@@ -132,6 +146,7 @@ export class LogAudit {
     if (!this.registered.has(name)) this.#violation(`worker "${name}" is started, and is not registered`);
     if (this.running.has(name)) this.#violation(`worker "${name}" is started while it runs as ${this.running.get(name)}`);
     if (this.inCrashCycle) this.#violation(`worker "${name}" is started in a crash cycle`);
+    if (this.#closed) this.#violation(`worker "${name}" is started in a fast or an immediate shutdown`);
     this.running.set(name, null);
   }
 
@@ -174,7 +189,7 @@ export class LogAudit {
   }
 
   #backendMayEnd(end: End): boolean {
-    if (end.exitCode === 1) return this.inCrashCycle || this.wasSignalled(end.pid, 'SIGTERM');
+    if (end.exitCode === 1) return this.inCrashCycle || this.draining || this.wasSignalled(end.pid, 'SIGTERM');
     return end.exitCode === 0 || this.#dirtyEndHasReason(end);
   }
 
@@ -193,6 +208,13 @@ export class LogAudit {
     return this.#dirtyEndHasReason(end);
   }
 
+  /** SIGTERM to everybody, sooner or later. Of an immediate one the exits are not in the log, as in a crash cycle. */
+  #shutdownBegins(message: string): void {
+    this.draining = true;
+    this.#closed ||= !message.includes('smart');
+    if (message.includes('immediate')) this.inCrashCycle = true;
+  }
+
   #crashCycleBegins(): void {
     this.counts.crashCycles++;
     this.inCrashCycle = true;
@@ -209,4 +231,5 @@ export class LogAudit {
   }
 }
 
-const EXPECTED_REFUSAL = /^(the database system is (in recovery mode|starting up|not yet accepting connections)|sorry, too many clients already)$/;
+const EXPECTED_REFUSAL =
+  /^(the database system is (in recovery mode|starting up|shutting down|not yet accepting connections)|sorry, too many clients already)$/;

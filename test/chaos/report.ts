@@ -10,10 +10,8 @@ export interface Report {
   readonly json: Record<string, unknown>;
 }
 
-const LOG_LINES = 120;
-
-const inOneLine = ({ descriptors, mappings, anonymousKb, rssKb }: Vitals): string =>
-  `${descriptors.length} descriptors, ${mappings} mappings, ${anonymousKb} KB of its own, ${rssKb} KB resident`;
+const inOneLine = ({ descriptors, mappings, anonymousKb, rssKb, heapKb }: Vitals): string =>
+  `${descriptors.length} descriptors, ${mappings} mappings, ${anonymousKb} KB of its own, ${rssKb} KB resident, ${heapKb ?? '?'} KB live on its heap`;
 
 export function report(world: World, { seed, minutes, workers }: ChaosOptions, run: { warm: Vitals; end: Vitals; seconds: number }): Report {
   const { violations } = world;
@@ -35,9 +33,8 @@ export function report(world: World, { seed, minutes, workers }: ChaosOptions, r
 
 function evidenceOf(world: World, again: string): string {
   const parts = [
-    `--- what did not hold\n${world.violations.join('\n')}`,
-    `--- last actions\n${world.lastActions.join('\n')}`,
-    `--- log\n${world.tail.last(LOG_LINES).join('\n')}`,
+    `--- what did not hold\n${[...world.violations, ...(world.violations.length === 0 && world.fatal !== null ? [world.fatal] : [])].join('\n')}`,
+    world.evidence ?? '',
     `--- the same actions again: ${again}`,
   ];
   return `${parts.join('\n')}\n`;

@@ -6,13 +6,17 @@ import { type PostmasterOptions, startPostmaster } from '../helpers/postmaster.j
 import { LIBRARY, perform } from './actions.js';
 import { eventually, quietPoint } from './checks.js';
 import { drain, expectNobody } from './drain.js';
+import { collectedVitals } from './collect.js';
+import { Endings } from './endings.js';
 import { CHAOS_USAGE, type ChaosOptions, parseChaosOptions } from './options.js';
 import { report, type Report } from './report.js';
 import { Schedule } from './schedule.js';
+import { shutdownRound } from './shutdown-round.js';
 import { growth, newDescriptors, vitalsOf } from './vitals.js';
 import { World } from './world.js';
 
 const QUIET_EVERY_MS = 5000;
+const ROUND_EVERY_POINTS = 3;
 /** Quiet points until the heap has its working size. */
 const WARM_UP_POINTS = 2;
 
@@ -35,10 +39,24 @@ async function act(world: World, schedule: Schedule, until: number): Promise<voi
   }
 }
 
+/** A short-lived postmaster beside it, which is shut down. The long-lived one goes on with what it has. */
+async function playRound(world: World, options: ChaosOptions, endings: Endings): Promise<void> {
+  if (world.fatal !== null || world.violations.length > 0) return;
+  const ending = endings.next();
+  const round = await shutdownRound(postmasterOptions(options), options.workers, ending);
+  world.tail.read();
+  world.count('shutdown rounds');
+  for (const { mode } of ending.requests) world.count(`shutdown requests, ${mode}`);
+  world.count('shutdown rounds that ended after a crash', round.audit.abnormal ? 1 : 0);
+  round.violations.forEach((text) => world.violation(`${text}\nin the shutdown round ${JSON.stringify(ending)}`));
+  if (round.evidence !== null) world.evidence = round.evidence;
+}
+
 async function chaos(options: ChaosOptions, signal: AbortSignal): Promise<Report> {
   const { pm, end } = await startPostmaster(postmasterOptions(options));
   const world = new World(pm, options.workers);
   const schedule = new Schedule(options.seed);
+  const endings = new Endings(options.seed);
   const began = performance.now();
   let finished = false;
   pm.exited
@@ -55,14 +73,17 @@ async function chaos(options: ChaosOptions, signal: AbortSignal): Promise<Report
     for (const until = began + options.minutes * 60_000; performance.now() < until && world.fatal === null && world.violations.length === 0;) {
       await act(world, schedule, Math.min(until, performance.now() + QUIET_EVERY_MS));
       await quietPoint(world);
-      if (world.fatal === null && (world.counts['quiet points'] ?? 0) <= WARM_UP_POINTS) warm = vitalsOf(pm.pid);
+      if (world.counts['quiet points'] === WARM_UP_POINTS) warm = (await collectedVitals(world)) ?? warm;
+      if (world.counts['quiet points'] === 1 || (world.counts['quiet points'] ?? 0) % ROUND_EVERY_POINTS === 0)
+        await playRound(world, options, endings);
       if (!options.json) progress(world, began);
     }
     await drain(world);
     await expectNobody(world);
     await eventually(world, 'the postmaster has the descriptors of its start', 5000, () => newDescriptors(start, vitalsOf(pm.pid)));
-    await eventually(world, 'the postmaster has not grown', 5000, () => growth(warm, vitalsOf(pm.pid)));
-    const after = world.fatal === null ? vitalsOf(pm.pid) : warm;
+    const after = (await collectedVitals(world)) ?? warm;
+    const grown = growth(warm, after);
+    if (grown !== null) world.violation(`the postmaster has grown: ${grown}`);
     finished = true;
     if (world.fatal === null && (await pm.stop('fast')) !== 0) world.violation('the postmaster did not end in order');
     world.tail.read();

@@ -38,7 +38,9 @@ export type Action =
   | { readonly do: 'signal'; readonly whom: 'worker' | 'backend' | 'newest'; readonly child: number; readonly signal: NodeJS.Signals }
   | { readonly do: 'stop'; readonly whom: 'worker' | 'backend' | 'newest'; readonly child: number; readonly ms: number }
   | { readonly do: 'stop postmaster'; readonly ms: number }
-  | { readonly do: 'signal postmaster'; readonly signal: NodeJS.Signals };
+  | { readonly do: 'signal postmaster'; readonly signal: NodeJS.Signals }
+  /** How wrong the wall clock is from now on. */
+  | { readonly do: 'step clock'; readonly ms: number };
 
 /** An action and how long to wait before it. */
 export interface Step {
@@ -88,6 +90,7 @@ export class Schedule {
       ],
       [1, () => ({ do: 'stop postmaster', ms: random.int(1, 300) })],
       [2, () => ({ do: 'signal postmaster', signal: random.pick(POSTMASTER_SIGNALS) })],
+      [1, () => ({ do: 'step clock', ms: random.int(-1, 1) * random.pick([200, 5000, 3_600_000, 40 * 86_400_000]) })],
     ])();
   }
 

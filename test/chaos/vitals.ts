@@ -1,7 +1,8 @@
-// What a postmaster must not gain over time: descriptors, mappings, memory. Runs in the process of the chaos run.
+// What a postmaster must not gain over time: descriptors, mappings, memory; and how a process is that does not do what it should. Runs in the process of the
+// chaos run.
 
-import { readFileSync } from 'node:fs';
-import { openFds } from '../helpers/processes.js';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { describeProcess, openFds } from '../helpers/processes.js';
 
 export interface Vitals {
   /** What each descriptor is, sorted; numbers that name an instance are left out. */
@@ -10,11 +11,14 @@ export interface Vitals {
   /** Of V8 and malloc, since code and libraries do not grow. */
   readonly anonymousKb: number;
   readonly rssKb: number;
+  /** What lives on V8's heap, where it was collected before. */
+  readonly heapKb?: number;
 }
 
 /** V8's heap grows to its working size first, and maps pages of 256 KB one by one. */
 const MAPPINGS_ALLOWED = 60;
 const KB_ALLOWED = 24 * 1024;
+const HEAP_KB_ALLOWED = 1024;
 
 export function vitalsOf(pid: number): Vitals {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
@@ -41,5 +45,25 @@ export function newDescriptors(before: Vitals, after: Vitals): string | null {
 export function growth(before: Vitals, after: Vitals): string | null {
   const mappings = after.mappings - before.mappings;
   const kb = after.anonymousKb - before.anonymousKb;
-  return mappings <= MAPPINGS_ALLOWED && kb <= KB_ALLOWED ? null : `${mappings} more mappings, ${kb} KB more of its own`;
+  const heapKb = (after.heapKb ?? 0) - (before.heapKb ?? 0);
+  const grown = mappings > MAPPINGS_ALLOWED || kb > KB_ALLOWED || heapKb > HEAP_KB_ALLOWED;
+  return grown ? `${mappings} more mappings, ${kb} KB more of its own, ${heapKb} KB more on its heap` : null;
+}
+
+/** What the kernel knows of a process that does not move: its signals, and where its threads are. */
+export function condition(pid: number): string {
+  const read = (name: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/${name}`, 'latin1').trim();
+    } catch (err) {
+      return String(err);
+    }
+  };
+  const signals = read('status')
+    .split('\n')
+    .filter((line) => /^(State|Threads|SigQ|SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt):/.test(line))
+    .map((line) => line.replace('\t', ' '));
+  const tids = existsSync(`/proc/${pid}/task`) ? readdirSync(`/proc/${pid}/task`) : [];
+  const threads = tids.map((tid) => `thread ${tid}: ${read(`task/${tid}/wchan`)} ${read(`task/${tid}/syscall`)}`);
+  return [describeProcess(pid), ...signals, ...threads].join('\n');
 }

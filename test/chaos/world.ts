@@ -26,7 +26,8 @@ export interface KnownHandle {
 
 /** Errors that an application has to expect while backends are killed, cancelled and ended by crashes. */
 const EXPECTED_ERRORS = new Set(['08006', '57P01', '57P02', '57P03', '57014', '53300']);
-const LAST_ACTIONS = 60;
+const LAST_ACTIONS = 100;
+const LOG_LINES = 200;
 
 export class World {
   readonly pm: Postmaster;
@@ -40,9 +41,14 @@ export class World {
   sessions: OpenSession[] = [];
   /** Those to come. */
   opening = 0;
+  /** So many crash cycles there had been when the checks under way began. */
+  checkedSince = 0;
+  /** The postmaster has been told to end: no new sessions. */
+  leaving = false;
   handles: KnownHandle[] = [];
   /** A failure of the program itself, or the end of the postmaster: no use in going on. */
   fatal: string | null = null;
+  evidence: string | null = null;
 
   readonly #started: number = performance.now();
   #ended: { opened: OpenSession; error: string }[] = [];
@@ -71,8 +77,10 @@ export class World {
     if (this.lastActions.length > LAST_ACTIONS) this.lastActions.shift();
   }
 
+  /** The first one keeps what led to it: the end of the run writes over the last actions and the last lines. */
   violation(text: string): void {
     this.violations.push(text);
+    this.evidence ??= `--- last actions\n${this.lastActions.join('\n')}\n--- log\n${this.tail.last(LOG_LINES).join('\n')}\n`;
     this.note(`VIOLATION ${text}`);
   }
 
