@@ -23,6 +23,14 @@ export interface SpawnOptions {
   readonly parentDeathSignal: number;
 }
 
+/** An entry of the system's user database. */
+export interface User {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+}
+
 export interface Native {
   fork(): number;
   undoDontFork(): number;
@@ -105,6 +113,8 @@ export interface Native {
   postmasterWait(listenFd: number, timeoutMs: number): number;
 
   listen(path: string): number;
+  /** With who is at the other end, as the kernel knows it. */
+  connect(path: string): { fd: number; pid: number; uid: number } | number;
   accept(listenFd: number): { fd: number; pid: number; uid: number } | number;
   sendOnce(fd: number, bytes: Uint8Array): void;
   close(fd: number): void;
@@ -120,6 +130,15 @@ export interface Native {
   flock(fd: number): number;
   exec(file: string, argv: readonly string[], env: readonly string[]): number;
   spawn(options: SpawnOptions): number;
+
+  /** By name, or by number as text; null: there is none. */
+  lookUpUser(name: string): User | null | number;
+  /** For good, and the way back is tried; see native/core/privileges.h. After a failure the process must end. null: no groups but `gid`. */
+  becomeUser(name: string | null, uid: number, gid: number): number;
+  /** Real and effective ids are the same. */
+  idsMatch(): boolean;
+  /** Effective ids alone, to read a file as its owner would. */
+  setEffective(uid: number, gid: number): number;
 
   /** Can this Node's exits be taken over? With `install` they are, for good. */
   takeExits(install: boolean): boolean;

@@ -25,6 +25,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitSocket(exports);
   InitProcess(exports);
   InitDsm(exports);
+  InitPrivileges(exports);
   InitExit(exports);
   InitLoopEnd(exports);
   return exports;

@@ -73,6 +73,7 @@ void InitWait(Napi::Object exports);
 void InitSocket(Napi::Object exports);
 void InitProcess(Napi::Object exports);
 void InitDsm(Napi::Object exports);
+void InitPrivileges(Napi::Object exports);
 void InitExit(Napi::Object exports);
 void InitLoopEnd(Napi::Object exports);
 

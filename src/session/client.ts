@@ -2,8 +2,8 @@
 // PostgreSQL: libpq's place. DIFFERS FROM POSTGRES: see protocol.ts.
 
 import { EventEmitter } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
-import { type Socket, createConnection } from 'node:net';
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 
 import type { ActivityEntry } from './activity.js';
@@ -20,8 +20,9 @@ import {
 import type { BackgroundWorker } from '../bgworker/background-worker.js';
 import type { BackgroundWorkerHandle, BackgroundWorkerStatus } from '../bgworker/handle.js';
 import { BGWH_POSTMASTER_DIED } from '../constants.js';
-import { ERRCODE_CONNECTION_FAILURE, ERRCODE_FEATURE_NOT_SUPPORTED } from '../elog/errcodes.js';
+import { ERRCODE_CONNECTION_FAILURE, ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
+import { native, systemError } from '../native.js';
 
 interface PendingCall {
   readonly resolve: (value: unknown) => void;
@@ -209,10 +210,26 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
 
 const endHint = { detail: "This probably means that the session's backend terminated abnormally, or that the postmaster is gone." };
 
-// A path longer than a socket's address may be: reached through a descriptor of its directory.
-function openSocket(dir: string): { socket: Socket; release: () => void } {
+// A path longer than a socket's address may be: reached through a descriptor of its directory. Who listens there must be who the directory belongs to: a
+// socket in a directory that somebody else may write could be anybody's, and what comes over it is taken apart by us.
+function openSocket(dir: string): Socket {
   const fd = openSync(dir, 'r');
-  return { socket: createConnection(`/proc/self/fd/${fd}/${SOCKET_NAME}`), release: () => closeSync(fd) };
+  try {
+    const server = native.connect(`/proc/self/fd/${fd}/${SOCKET_NAME}`);
+    if (typeof server === 'number') {
+      const { code } = systemError(server, 'connect');
+      throw Object.assign(new Error(`connect ${code} ${join(dir, SOCKET_NAME)}`), { code });
+    }
+    const owner = fstatSync(fd).uid;
+    if (server.uid === owner) return new Socket({ fd: server.fd, readable: true, writable: true });
+    native.close(server.fd);
+    throw new ErrorData({
+      code: ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+      message: `peer authentication failed: process ${server.pid} of user ${server.uid} listens in a data directory of user ${owner}`,
+    });
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**
@@ -220,7 +237,7 @@ function openSocket(dir: string): { socket: Socket; release: () => void } {
  *
  * @param dir the data directory
  * @throws ErrorData 08006 where no postmaster answers; what the postmaster refused with (57P03 while it starts or stops, 53300 with too many
- * sessions, 28000 for another user)
+ * sessions, 28000 for another user); 28000 where another user than the directory's owner answers
  * @example
  * const session = await connect('/var/lib/app/bgworker');
  * const handle = await session.registerDynamicBackgroundWorker({ …worker, notifyPid: 'self' });
@@ -231,23 +248,17 @@ export async function connect(dir: string): Promise<Session> {
   const path = resolve(dir);
   const noServer = (cause: unknown): ErrorData =>
     connectionError(`could not connect to the postmaster of "${path}"`, {
-      // The socket was reached through a descriptor; its real path says more.
-      detail: (cause as Error).message.replace(/\/proc\/self\/fd\/\d+/, path),
+      detail: (cause as Error).message,
       hint: `Is it running? "bgworker status -D ${path}" tells, and "bgworker start -D ${path}" starts it.`,
       cause,
     });
-  let opened: { socket: Socket; release: () => void };
+  let socket: Socket;
   try {
-    opened = openSocket(path);
+    socket = openSocket(path);
   } catch (cause) {
-    throw noServer(cause);
+    throw cause instanceof ErrorData ? cause : noServer(cause);
   }
-  const { socket, release } = opened;
-  try {
-    return await handshake(socket, join(path, SOCKET_NAME), noServer);
-  } finally {
-    release();
-  }
+  return handshake(socket, join(path, SOCKET_NAME), noServer);
 }
 
 function handshake(socket: Socket, path: string, noServer: (cause: unknown) => ErrorData): Promise<Session> {
