@@ -68,7 +68,13 @@ export const load = () => loadavg()[0].toFixed(2);
  */
 export async function startPostmaster({ settings = {}, env = {} } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'bgw-bench-'));
-  const all = { database: 'none', allow_root: 'on', shared_preload_libraries: join(root, 'bench/library.mjs'), ...settings };
+  const all = {
+    database: 'none',
+    allow_root: 'on',
+    allow_writable_libraries: 'on',
+    shared_preload_libraries: join(root, 'bench/library.mjs'),
+    ...settings,
+  };
   const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const child = spawn(process.execPath, [...NODE_FLAGS, dist('postmaster/main.js'), '-D', dir, ...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { extname, isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { checkLibraryPermissions } from './library-permissions.js';
 import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_UNDEFINED_FILE, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { libDir } from '../globals.js';
@@ -60,8 +61,8 @@ function packageEntry(name: string): string | undefined {
   return undefined;
 }
 
-/** The file that a library name means. @throws ErrorData 58P01 where there is none */
-export function resolveLibrary(name: string): string {
+/** The file that a library name means, links not followed. @throws ErrorData 58P01 where there is none */
+function locateLibrary(name: string): string {
   const file = candidates(name).find(isFile) ?? packageEntry(name);
   if (file === undefined || !isAbsolute(file)) {
     throw new ErrorData({
@@ -69,7 +70,12 @@ export function resolveLibrary(name: string): string {
       message: `could not access file "${name}": No such file or directory`,
     });
   }
-  return realpathSync(file);
+  return file;
+}
+
+/** The same, by its real path. */
+export function resolveLibrary(name: string): string {
+  return realpathSync(locateLibrary(name));
 }
 
 async function importModule(name: string, path: string): Promise<Library> {
@@ -95,12 +101,14 @@ async function importModule(name: string, path: string): Promise<Library> {
 /**
  * The library of that name, loaded at most once in a process. Its `_PG_init`, where it exports one, runs when it is loaded: in the postmaster
  * for a preloaded module, else in the child that needs it first.
- * @throws ErrorData 58P01 where it is missing or cannot be loaded
+ * @throws ErrorData 58P01 where it is missing or cannot be loaded, 42501 where others may write it
  */
 export async function loadLibrary(name: string): Promise<Library> {
-  const path = resolveLibrary(name);
+  const file = locateLibrary(name);
+  const path = realpathSync(file);
   const known = loaded.get(path);
   if (known !== undefined) return known;
+  checkLibraryPermissions(name, file);
   const library = await importModule(name, path);
   loaded.set(path, library);
   const init = exportedValue(library, '_PG_init');

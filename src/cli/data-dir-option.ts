@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { strerror } from '../elog/file-access.js';
 import { dataDirKind } from '../postmaster/data-dir.js';
 import { LOCK_FILE_NAME, type LockFileContent, postmasterIsRunning, readLockFile } from '../postmaster/lock-file-content.js';
+import { becomeOwner } from './privileges.js';
 import { CommandFailure, EXIT_FAILURE, type Surroundings, TRY_HELP } from './surroundings.js';
 
 export interface DataDirOption {
@@ -45,8 +46,9 @@ export function lockFileOf(dir: string, exitStatus: number = EXIT_FAILURE): Lock
   }
 }
 
-/** The postmaster that is to be signalled; ends the command where there is none. */
+/** The postmaster that is to be signalled, by its owner; ends the command where there is none. */
 export function requirePostmaster(dir: string): LockFileContent {
+  becomeOwner(dir);
   requireDataDir(dir);
   const content = lockFileOf(dir);
   if (content === null) throw new CommandFailure(`PID file "${pidFile(dir)}" does not exist\nIs server running?`);

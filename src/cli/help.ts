@@ -47,6 +47,7 @@ Examples:
   bgworker start -D ./data -c max_worker_processes=16 -c log_min_messages=debug1
   bgworker start -D ./data -c database="postgres://app:secret@db.example.org/app"
                           the password will not be visible in the list of processes
+  bgworker start -D /var/lib/app -c user=app       as root: the server becomes that user, for good
   bgworker start -D ./data -c allow_root=on        in a container, where there is only root
 `,
 };

@@ -13,7 +13,7 @@ import { EXIT_SUCCESS, type Surroundings } from './surroundings.js';
  */
 export async function postmaster(options: DataDirOption & { readonly settings: readonly Setting[] }, surroundings: Surroundings): Promise<number> {
   const dir = dataDirOf(options, surroundings);
-  prepareDataDir(dir, surroundings.err);
+  prepareDataDir(dir, options.settings, surroundings.err, surroundings);
   process.argv = [process.argv0, surroundings.postmaster, '-D', dir];
   process.env[OPTIONS_VARIABLE] = JSON.stringify(options.settings);
   await import(pathToFileURL(surroundings.postmaster).href);

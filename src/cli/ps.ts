@@ -3,7 +3,7 @@
 
 import type { ActivityEntry } from '../session/activity.js';
 import { type DataDirOption, dataDirOf, requireDataDir } from './data-dir-option.js';
-import { describeError } from './start.js';
+import { becomeOwner, describeError } from './privileges.js';
 import { CommandFailure, EXIT_SUCCESS, type Surroundings } from './surroundings.js';
 import { type Column, formatTable } from './table.js';
 
@@ -40,6 +40,7 @@ async function activityOf(dir: string): Promise<ActivityEntry[]> {
 
 export async function ps(options: DataDirOption & { readonly json: boolean }, surroundings: Surroundings): Promise<number> {
   const dir = dataDirOf(options, surroundings);
+  becomeOwner(dir);
   requireDataDir(dir);
   let entries: ActivityEntry[];
   try {

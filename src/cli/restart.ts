@@ -4,6 +4,7 @@
 import { postmasterIsRunning } from '../postmaster/lock-file-content.js';
 import { dataDirOf, lockFileOf, pidFile, requireDataDir } from './data-dir-option.js';
 import { readOptionsFile } from './options-file.js';
+import { becomeOwner } from './privileges.js';
 import { type StartOptions, startIn } from './start.js';
 import { type StopOptions, stopPostmaster } from './stop.js';
 import type { Surroundings } from './surroundings.js';
@@ -13,6 +14,7 @@ export type RestartOptions = StartOptions & StopOptions;
 export async function restart(options: RestartOptions, surroundings: Surroundings): Promise<number> {
   const { err } = surroundings;
   const dir = dataDirOf(options, surroundings);
+  becomeOwner(dir);
   requireDataDir(dir);
   const before = readOptionsFile(dir);
   const content = lockFileOf(dir);

@@ -4,12 +4,12 @@
 // The settings go through the environment, not the arguments, which every user of the machine can read: a connection string may hold a password.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { ErrorData } from '../elog/error-data.js';
 import { strerror } from '../elog/file-access.js';
 import { checkDataDir, initDataDir } from '../postmaster/data-dir.js';
 import { postmasterIsRunning } from '../postmaster/lock-file-content.js';
 import { type DataDirOption, dataDirOf, lockFileOf } from './data-dir-option.js';
 import { type Setting, type StartedWith, writeOptionsFile } from './options-file.js';
+import { describeError } from './privileges.js';
 import { type ServerLog, closeServerLog, newLogLines, openServerLog } from './server-log.js';
 import { CommandFailure, EXIT_SUCCESS, type Surroundings } from './surroundings.js';
 import { waitWithDots } from './wait.js';
@@ -27,14 +27,9 @@ export interface StartOptions extends DataDirOption {
 /** JSON of `[name, value]` pairs; the postmaster reads and deletes it. */
 export const OPTIONS_VARIABLE = 'BGWORKER_POSTMASTER_OPTIONS';
 
-/** The error's fields, one a line, as a user of the shell should see them. */
-export function describeError(err: unknown): string {
-  if (!(err instanceof ErrorData)) throw err;
-  return [err.message, err.detail && `DETAIL:  ${err.detail}`, err.hint && `HINT:  ${err.hint}`].filter(Boolean).join('\n');
-}
-
-/** Makes the directory where there is none, and ends the command where what is there will not do. */
-export function prepareDataDir(dir: string, say: (text: string) => void): void {
+/** Root becomes the server's user; makes the directory where there is none, and ends the command where what is there will not do. */
+export function prepareDataDir(dir: string, settings: readonly Setting[], say: (text: string) => void, surroundings: Surroundings): void {
+  surroundings.becomeServerUser(dir, settings);
   try {
     if (initDataDir(dir)) say(`created data directory "${dir}"\n`);
     checkDataDir(dir);
@@ -51,7 +46,7 @@ export async function start(options: StartOptions, surroundings: Surroundings): 
 /** The start itself: `restart` comes here too, with the settings of the time before. */
 export async function startIn(dir: string, how: StartedWith, options: StartOptions, surroundings: Surroundings): Promise<number> {
   const say = options.silent ? (): void => undefined : surroundings.out;
-  prepareDataDir(dir, say);
+  prepareDataDir(dir, how.settings, say, surroundings);
   const old = lockFileOf(dir);
   const oldRuns = old !== null && postmasterIsRunning(old);
   if (oldRuns) surroundings.err('bgworker: another server might be running; trying to start server anyway\n');
@@ -71,7 +66,8 @@ export async function startIn(dir: string, how: StartedWith, options: StartOptio
 
 function spawnPostmaster(dir: string, { cwd, settings }: StartedWith, log: ServerLog, { env, postmaster }: Surroundings): Promise<ChildProcess> {
   const child = spawn(process.execPath, [...NODE_FLAGS, postmaster, '-D', dir], {
-    cwd,
+    // Where we are is no matter of permission, going there is: the server may have another user than the shell.
+    ...(cwd === process.cwd() ? {} : { cwd }),
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
     env: { ...env, [OPTIONS_VARIABLE]: JSON.stringify(settings) },

@@ -5,6 +5,7 @@
 
 import { type LockFileContent, postmasterIsRunning } from '../postmaster/lock-file-content.js';
 import { type DataDirOption, dataDirOf, lockFileOf, requireDataDir } from './data-dir-option.js';
+import { becomeOwner } from './privileges.js';
 import { EXIT_NO_DATA_DIR, EXIT_NOT_RUNNING, EXIT_SUCCESS, type Surroundings } from './surroundings.js';
 
 const isoTime = (seconds: number): string => new Date(seconds * 1000).toISOString();
@@ -21,6 +22,7 @@ function asText({ pid, status, startTime }: LockFileContent): string {
 
 export function status(options: DataDirOption & { readonly json: boolean }, surroundings: Surroundings): number {
   const dir = dataDirOf(options, surroundings);
+  becomeOwner(dir);
   requireDataDir(dir, EXIT_NO_DATA_DIR);
   const content = lockFileOf(dir, EXIT_NO_DATA_DIR);
   const running = content !== null && postmasterIsRunning(content) ? content : null;

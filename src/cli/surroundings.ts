@@ -1,6 +1,6 @@
 // What a command has around it: where it writes, its environment, what it starts. One object, so that a test can have its own. The command line.
 
-import { fileURLToPath } from 'node:url';
+import type { Setting } from './options-file.js';
 
 export interface Surroundings {
   readonly out: (text: string) => void;
@@ -11,17 +11,8 @@ export interface Surroundings {
   /** The module that is the postmaster. */
   readonly postmaster: string;
   readonly cwd: string;
-}
-
-export function processSurroundings(): Surroundings {
-  return {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
-    env: process.env,
-    isTerminal: process.stdout.isTTY,
-    postmaster: fileURLToPath(new URL('../postmaster/main.js', import.meta.url)),
-    cwd: process.cwd(),
-  };
+  /** Root's command becomes the server's user, and makes the directory for it; see privileges.ts. */
+  readonly becomeServerUser: (dir: string, settings: readonly Setting[]) => void;
 }
 
 export const PROGRAM = 'bgworker';

@@ -34,7 +34,9 @@ export interface Settings {
   cluster_name: string;
   database: string;
   pg_bindir: string;
+  user: string;
   allow_root: boolean;
+  allow_writable_libraries: boolean;
   allow_orphan_workers: boolean;
   allow_workers_without_shmem: boolean;
 }
@@ -127,11 +129,26 @@ export const SETTINGS: readonly SettingDefinition[] = [
     shortDesc: 'Sets the directory of the PostgreSQL programs for an owned database; empty means to find them.',
   },
   {
+    name: 'user',
+    type: 'string',
+    context: 'postmaster',
+    bootValue: '',
+    shortDesc: 'Sets the user that a server started by root becomes, for good.',
+    longDesc: 'By name or number. In this file it can only be the owner of the data directory.',
+  },
+  {
     name: 'allow_root',
     type: 'bool',
     context: 'postmaster',
     bootValue: false,
     shortDesc: 'Allows the server to run as root.',
+  },
+  {
+    name: 'allow_writable_libraries',
+    type: 'bool',
+    context: 'postmaster',
+    bootValue: false,
+    shortDesc: 'Allows libraries that other users of the system may write.',
   },
   {
     name: 'allow_orphan_workers',

@@ -50,14 +50,19 @@ function hiddenSettings(env: NodeJS.ProcessEnv): (readonly [string, string])[] {
   return JSON.parse(text) as [string, string][];
 }
 
-/** Starts Node again, as the same process, where V8's flags are missing or libuv might use io_uring, whose ring does not survive a fork. */
-export function reexecuteIfNeeded(): void {
+/**
+ * Starts Node again, as the same process, where V8's flags are missing, where libuv might use io_uring, whose ring does not survive a fork, or where this
+ * process has changed its user: /proc/self is the new user's only after an exec.
+ */
+export function reexecuteIfNeeded({ settings }: PostmasterOptions, force: boolean): void {
   const missing = NODE_FLAGS.filter((flag) => !process.execArgv.includes(flag));
   const uring = process.env['UV_USE_IO_URING'] !== undefined && process.env['UV_USE_IO_URING'] !== '0';
-  if (missing.length === 0 && !uring) return;
+  if (missing.length === 0 && !uring && !force) return;
   const main = fileURLToPath(new URL('main.js', import.meta.url));
   const argv = [process.execPath, ...process.execArgv, ...missing, main, ...process.argv.slice(2)];
-  const env = Object.entries({ ...process.env, UV_USE_IO_URING: '0' }).map(([name, value]) => `${name}=${value}`);
+  // What was read from the variable has been taken out of it; all settings can go there, since the last of a name counts.
+  const variables = { ...process.env, UV_USE_IO_URING: '0', [OPTIONS_VARIABLE]: JSON.stringify(settings) };
+  const env = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
   check(native.exec(process.execPath, argv, env), 'execve');
 }
 

@@ -1,8 +1,9 @@
 // The postmaster: from its command line to ServerLoop, and the fork in the road where a child goes its own way.
-// PostgreSQL: src/backend/postmaster/postmaster.c (PostmasterMain), src/backend/main/main.c (check_root).
+// PostgreSQL: src/backend/postmaster/postmaster.c (PostmasterMain), src/backend/main/main.c.
 //
-// Order matters: the lock before anything in the directory is touched, the identity wrappers before user code is loaded, the database server
-// as early as possible since it starts while modules load, descriptors and signals last, right before the first fork.
+// Order matters: who we are, and the flags of Node, before anything else; the lock before anything in the directory is touched, the identity
+// wrappers before user code is loaded, the database server as early as possible since it starts while modules load, descriptors and signals last,
+// right before the first fork.
 
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -16,12 +17,12 @@ import type { PostmasterStatus } from './lock-file-content.js';
 import { createDataDirLockFile, lockFileIsValid, removeLockFile, updateStatus } from './lock-file.js';
 import { Performer } from './performer.js';
 import { compactImage, processSharedPreloadLibraries } from './preload.js';
+import { becomeConfiguredUser, checkUser, hasBecomeUser } from './privileges.js';
 import { ServerLoop } from './server-loop.js';
 import { initialState, type PMState, type PostmasterSettings, type RegisteredBgWorker, type ReloadableSettings } from './state.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { initializeSlot } from '../bgworker/slots.js';
 import { prepareOwnedCluster } from '../database/owned.js';
-import { ERRCODE_INSUFFICIENT_PRIVILEGE } from '../elog/errcodes.js';
 import { ErrorData, FATAL, LOG } from '../elog/error-data.js';
 import { elog, emitErrorReport } from '../elog/elog.js';
 import { libDir, myProcPid, setMyBackendType, setPostmaster } from '../globals.js';
@@ -33,18 +34,6 @@ import { SOCKET_NAME } from '../session/protocol.js';
 import { HEADER } from '../shmem/layout.js';
 import { createSharedMemory, sharedMemory } from '../shmem/shmem.js';
 import { VERSION } from '../version.js';
-
-/** PostgreSQL refuses root. A container, or a demonstration, may say that it knows. */
-function checkRoot(): void {
-  if (process.geteuid?.() !== 0 || getConfigOption('allow_root')) return;
-  throw new ErrorData({
-    severity: 'FATAL',
-    code: ERRCODE_INSUFFICIENT_PRIVILEGE,
-    message: '"root" execution of the bgworker postmaster is not permitted',
-    detail: 'The postmaster must be started under an unprivileged user ID to prevent possible system security compromise.',
-    hint: 'Start it as another user, or, in a container where root is all there is, with -c allow_root=on.',
-  });
-}
 
 function readSettings({ dataDir, settings }: PostmasterOptions): void {
   for (const [name, value] of settings) setConfigOption(name, value, 'command line');
@@ -188,8 +177,9 @@ function fail(err: unknown): never {
 }
 
 async function postmasterMain(): Promise<void> {
-  reexecuteIfNeeded();
   const options = parseCommandLine(process.argv.slice(2), process.env);
+  becomeConfiguredUser(options);
+  reexecuteIfNeeded(options, hasBecomeUser());
   process.umask(0o077);
   setMyBackendType('postmaster');
   // Not the whole command line: a connection string given with -c is nobody's business.
@@ -199,7 +189,7 @@ async function postmasterMain(): Promise<void> {
   checkNode();
   checkDataDir(options.dataDir);
   readSettings(options);
-  checkRoot();
+  checkUser();
   createDataDirLockFile(options.dataDir, join(options.dataDir, SOCKET_NAME), native);
   process.chdir(options.dataDir);
   let loop: ServerLoop;

@@ -146,6 +146,7 @@ export class Cluster {
       max_worker_processes: String(MAX_WORKER_PROCESSES),
       allow_orphan_workers: 'on',
       allow_workers_without_shmem: WITHOUT_SHMEM.test(postgres) ? 'on' : 'off',
+      allow_writable_libraries: 'on', // the project may lie anywhere
       ...(process.getuid?.() === 0 ? { allow_root: 'on' } : {}),
       ...Object.fromEntries(settingsOf(setup).filter(([name]) => ours.has(name))),
     };

@@ -139,6 +139,7 @@ class RunningPostmaster implements Postmaster {
     const { settings = {}, preload = [], cwd = projectRoot, env = {}, program = dist('postmaster/main.js') } = this.#options;
     const all = {
       database: 'none',
+      allow_writable_libraries: 'on', // the project may lie anywhere
       ...(process.getuid?.() === 0 ? { allow_root: 'on' } : {}),
       ...(preload.length > 0 ? { shared_preload_libraries: preload.join(',') } : {}),
       ...settings,

@@ -47,6 +47,7 @@ export async function bgworker(args: readonly string[], more: Partial<Surroundin
     isTerminal: false,
     postmaster: fixture('cli-postmaster.mjs'),
     cwd: process.cwd(),
+    becomeServerUser: () => undefined, // the stand-in has nothing against root
     ...more,
   });
   return { status, out, err };

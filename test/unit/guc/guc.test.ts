@@ -54,7 +54,9 @@ describe('the table', () => {
       database: 'owned',
       database_check_interval: 10,
       pg_bindir: '',
+      user: '',
       allow_root: false,
+      allow_writable_libraries: false,
       allow_orphan_workers: false,
       allow_workers_without_shmem: true,
     }));
