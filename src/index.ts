@@ -130,6 +130,27 @@ export {
 } from './database/pg-type.js';
 export { spiConnect, spiFinish } from './database/spi-connect.js';
 export { type SPIExecuteOptions, type SPIField, type SPIResult, type SPIRunOptions, spiExecute, tableBeginscanCatalog } from './database/spi.js';
+export { type CopySource, spiCopyFrom, spiCopyTo } from './database/spi-copy.js';
+export {
+  CURSOR_OPT_NO_SCROLL,
+  CURSOR_OPT_SCROLL,
+  type CursorOptions,
+  FETCH_ABSOLUTE,
+  FETCH_ALL,
+  FETCH_BACKWARD,
+  FETCH_FORWARD,
+  FETCH_RELATIVE,
+  type Portal,
+  spiCursorClose,
+  spiCursorFetch,
+  spiCursorFind,
+  spiCursorMove,
+  spiCursorOpen,
+  spiCursorOpenWithArgs,
+  spiScrollCursorFetch,
+  spiScrollCursorMove,
+} from './database/spi-cursor.js';
+export { type PGnotify, asyncListen, asyncNotify, asyncUnlisten, asyncUnlistenAll, notifications, pqNotifies } from './database/async-notify.js';
 export {
   type SPIPlan,
   spiExecutePlan,

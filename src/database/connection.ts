@@ -17,6 +17,7 @@ import { dataDir } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
 import { beforeShmemExit } from '../ipc/exit.js';
 import { checkForInterrupts } from '../ipc/signals.js';
+import { receiveNotifications } from './async-notify.js';
 import { databaseConninfo } from './conninfo.js';
 import type { ConnectionOwner, DatabaseConnection } from './database-connection.js';
 import { openConnection, openConnectionByOid } from './open-connection.js';
@@ -95,6 +96,7 @@ async function initialize(owner: ConnectionOwner, flags: number, open: (conninfo
     // Ends the server's side in order, also when the process leaves in the middle of a transaction. PostgreSQL: ShutdownPostgres.
     beforeShmemExit(() => connection.closeSync());
     await watchForOurEnd(connection);
+    receiveNotifications(connection);
     myDatabaseId = connection.databaseOid;
     setDatabaseConnection(connection);
   } catch (err) {

@@ -99,7 +99,7 @@ export function isClientCopy(statement: SqlStatement): boolean {
 }
 
 /** The verb of a statement, looked for behind parentheses and a WITH clause. */
-export function mainVerb(statement: SqlStatement): string {
+export function mainVerb(statement: Pick<SqlStatement, 'words'>): string {
   const words = statement.words.filter((word, i, all) => word !== '(' || all.slice(0, i).some((w) => w !== '('));
   if (words[0] !== 'WITH') return words[0] ?? '';
   let depth = 0;
@@ -122,8 +122,20 @@ export function writingCommand(statement: SqlStatement): string | null {
   const lock = /\bFOR (UPDATE|NO KEY UPDATE|SHARE|KEY SHARE)\b/.exec(words.join(' '));
   if (lock !== null) return `SELECT FOR ${lock[1]}`;
   if (hasTopLevelInto(words)) return 'SELECT INTO';
-  // A WITH clause that modifies data.
-  return /\b(?:AS|MATERIALIZED) \( (?:INSERT|UPDATE|DELETE|MERGE)\b/.test(words.join(' ')) ? 'SELECT' : null;
+  return withModifies(words) ? 'SELECT' : null;
+}
+
+/** Does a WITH clause modify data? Each of its queries may have a WITH of its own. */
+function withModifies(words: readonly string[]): boolean {
+  for (let at = 1; at < words.length; at++) {
+    if (words[at] !== '(' || !['AS', 'MATERIALIZED'].includes(words[at - 1] ?? '')) continue;
+    let depth = 1;
+    let end = at + 1;
+    for (; end < words.length && depth > 0; end++) depth += words[end] === '(' ? 1 : words[end] === ')' ? -1 : 0;
+    const inner = words.slice(at + 1, end - 1);
+    if (['INSERT', 'UPDATE', 'DELETE', 'MERGE'].includes(mainVerb({ words: inner }))) return true;
+  }
+  return false;
 }
 
 function hasTopLevelInto(words: readonly string[]): boolean {

@@ -5,12 +5,14 @@ import * as types from '../../src/database/pg-type.js';
 import * as core from '../../src/database/spi.js';
 import * as codes from '../../src/database/spi-codes.js';
 import * as connect from '../../src/database/spi-connect.js';
+import * as copy from '../../src/database/spi-copy.js';
+import * as cursor from '../../src/database/spi-cursor.js';
 import * as plan from '../../src/database/spi-plan.js';
 import * as xact from '../../src/database/xact.js';
 import type { ErrorData } from '../../src/elog/error-data.js';
 import { DatabaseServer, TestOwner } from '../helpers/database-server.js';
 
-export const spi = { ...codes, ...types, ...xact, ...connect, ...core, ...plan };
+export const spi = { ...codes, ...types, ...xact, ...connect, ...core, ...plan, ...cursor, ...copy };
 
 /** One transaction around a function, as a worker has it. */
 export async function transaction<T>(body: () => Promise<T>): Promise<T> {
