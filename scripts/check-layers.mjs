@@ -21,6 +21,7 @@ const LAYERS = [
   ['shmem'],
   ['ipc'],
   ['bgworker', 'session/protocol.ts'],
+  ['shm-mq'],
   ['launch'],
   STATE_MACHINE,
   ['postmaster'],

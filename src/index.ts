@@ -233,6 +233,7 @@ export {
   waitLatch,
   waitLatchSync,
 } from './ipc/latch.js';
+export { type PGPROC, backendPidGetProc, myProc } from './ipc/proc.js';
 export { postmasterIsAlive } from './ipc/postmaster-death.js';
 export {
   SIG_DFL,
@@ -245,6 +246,44 @@ export {
   pqsignal,
   signalCount,
 } from './ipc/signals.js';
+export { type ShmMqHandle, shmMqAttach, shmMqDetach, shmMqGetQueue, shmMqSetHandle } from './shm-mq/handle.js';
+export {
+  SHM_MQ_DETACHED,
+  SHM_MQ_SUCCESS,
+  SHM_MQ_WOULD_BLOCK,
+  type ShmMq,
+  shmMqCreate,
+  shmMqGetReceiver,
+  shmMqGetSender,
+  shmMqMinimumSize,
+  shmMqSetReceiver,
+  shmMqSetSender,
+} from './shm-mq/queue.js';
+export {
+  type ShmMqReceived,
+  shmMqReceive,
+  shmMqReceiveSync,
+  shmMqSend,
+  shmMqSendSync,
+  shmMqSendv,
+  shmMqSendvSync,
+  shmMqWaitForAttach,
+  shmMqWaitForAttachSync,
+} from './shm-mq/shm-mq.js';
+export {
+  type ShmToc,
+  type ShmTocEstimator,
+  shmTocAllocate,
+  shmTocAttach,
+  shmTocCreate,
+  shmTocEstimate,
+  shmTocEstimateChunk,
+  shmTocEstimateKeys,
+  shmTocFreespace,
+  shmTocInitializeEstimator,
+  shmTocInsert,
+  shmTocLookup,
+} from './shm-mq/toc.js';
 export { type ActivityEntry } from './session/activity.js';
 export { type Session, type SessionBackgroundWorker, connect } from './session/client.js';
 export { type ShmemHook, requestAddinShmemSpace, setShmemRequestHook, setShmemStartupHook } from './ipc/ipci.js';

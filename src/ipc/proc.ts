@@ -1,6 +1,7 @@
 // The processes in shared memory: who is attached, and the dead-man switch. The postmaster assigns entries, children fill theirs in.
 // PostgreSQL: src/backend/storage/lmgr/proc.c (InitProcess), src/backend/storage/ipc/pmsignal.c (postmaster child slots).
 
+import type { Latch } from './latch.js';
 import type { BackendType } from '../globals.js';
 import { native } from '../native.js';
 import { PROC, PROC_SIZE } from '../shmem/layout.js';
@@ -13,6 +14,16 @@ const PM_CHILD_ASSIGNED = 1;
 const PM_CHILD_ACTIVE = 2;
 
 const KINDS: readonly BackendType[] = ['startup', 'background worker', 'client backend'];
+
+/** A process that is attached to shared memory, as others name it: whom to wake. @pg PGPROC */
+export interface PGPROC {
+  readonly pid: number;
+  /** Its `myLatch`. */
+  readonly procLatch: Latch;
+}
+
+/** This process; null where it has no shared memory. @pg MyProc */
+export let myProc: PGPROC | null = null;
 
 /** One process as a listing shows it. */
 export interface ProcEntry {
@@ -69,7 +80,26 @@ export function initProcess(index: number, entry: { pid: number; kind: BackendTy
   native.disownLatch(offset + PROC.latch);
   native.procAttach(offset + PROC.flag, offset + PROC.latch);
   memory.store(offset + PROC.pid, entry.pid); // last: readers go by it
+  myProc = Object.freeze({ pid: entry.pid, procLatch: Object.freeze({ offset: offset + PROC.latch }) });
   return offset + PROC.latch;
+}
+
+/**
+ * The process of that pid, where it is attached to shared memory; null where there is none. It may end at any moment after: to set the latch of one that has
+ * does no harm.
+ * @example const registrant = backendPidGetProc(myBgworkerEntry.notifyPid); if (registrant !== null) setLatch(registrant.procLatch);
+ * @pg BackendPidGetProc
+ */
+export function backendPidGetProc(pid: number): PGPROC | null {
+  if (!Number.isInteger(pid)) throw new TypeError(`pid must be an integer, not ${String(pid)}`);
+  if (pid <= 0) return null;
+  const memory = sharedMemory();
+  for (let index = 0; index < memory.layout.totalProcs; index++) {
+    const offset = procOffset(memory, index);
+    if (memory.load(offset + PROC.pid) !== pid || memory.load(offset + PROC.flag) !== PM_CHILD_ACTIVE) continue;
+    return { pid, procLatch: { offset: offset + PROC.latch } };
+  }
+  return null;
 }
 
 /** Everyone who is attached now. A snapshot: an entry may be gone when it is read. */
