@@ -199,23 +199,10 @@ export {
   markGUCPrefixReserved,
 } from './guc/custom.js';
 export { processConfigFile } from './guc/reload.js';
+// prettier-ignore
 export {
-  DSM_CREATE_NULL_IF_MAXSEGMENTS,
-  type DsmSegment,
-  type OnDsmDetachCallback,
-  cancelOnDsmDetach,
-  dsmAttach,
-  dsmCreate,
-  dsmDetach,
-  dsmFindMapping,
-  dsmPinMapping,
-  dsmPinSegment,
-  dsmSegmentAddress,
-  dsmSegmentHandle,
-  dsmSegmentMapLength,
-  dsmUnpinMapping,
-  dsmUnpinSegment,
-  onDsmDetach,
+  DSM_CREATE_NULL_IF_MAXSEGMENTS, type DsmSegment, type OnDsmDetachCallback, cancelOnDsmDetach, dsmAttach, dsmCreate, dsmDetach, dsmFindMapping,
+  dsmPinMapping, dsmPinSegment, dsmSegmentAddress, dsmSegmentHandle, dsmSegmentMapLength, dsmUnpinMapping, dsmUnpinSegment, onDsmDetach,
 } from './ipc/dsm.js';
 export { getNamedDSMSegment } from './ipc/dsm-registry.js';
 export { type ExitCallback, beforeShmemExit, onProcExit, onShmemExit, procExit } from './ipc/exit.js';
@@ -247,42 +234,20 @@ export {
   signalCount,
 } from './ipc/signals.js';
 export { type ShmMqHandle, shmMqAttach, shmMqDetach, shmMqGetQueue, shmMqSetHandle } from './shm-mq/handle.js';
+// prettier-ignore
 export {
-  SHM_MQ_DETACHED,
-  SHM_MQ_SUCCESS,
-  SHM_MQ_WOULD_BLOCK,
-  type ShmMq,
-  shmMqCreate,
-  shmMqGetReceiver,
-  shmMqGetSender,
-  shmMqMinimumSize,
-  shmMqSetReceiver,
-  shmMqSetSender,
+  SHM_MQ_DETACHED, SHM_MQ_SUCCESS, SHM_MQ_WOULD_BLOCK, type ShmMq, shmMqCreate, shmMqGetReceiver, shmMqGetSender, shmMqMinimumSize,
+  shmMqSetReceiver, shmMqSetSender,
 } from './shm-mq/queue.js';
+// prettier-ignore
 export {
-  type ShmMqReceived,
-  shmMqReceive,
-  shmMqReceiveSync,
-  shmMqSend,
-  shmMqSendSync,
-  shmMqSendv,
-  shmMqSendvSync,
-  shmMqWaitForAttach,
+  type ShmMqReceived, shmMqReceive, shmMqReceiveSync, shmMqSend, shmMqSendSync, shmMqSendv, shmMqSendvSync, shmMqWaitForAttach,
   shmMqWaitForAttachSync,
 } from './shm-mq/shm-mq.js';
+// prettier-ignore
 export {
-  type ShmToc,
-  type ShmTocEstimator,
-  shmTocAllocate,
-  shmTocAttach,
-  shmTocCreate,
-  shmTocEstimate,
-  shmTocEstimateChunk,
-  shmTocEstimateKeys,
-  shmTocFreespace,
-  shmTocInitializeEstimator,
-  shmTocInsert,
-  shmTocLookup,
+  type ShmToc, type ShmTocEstimator, shmTocAllocate, shmTocAttach, shmTocCreate, shmTocEstimate, shmTocEstimateChunk, shmTocEstimateKeys,
+  shmTocFreespace, shmTocInitializeEstimator, shmTocInsert, shmTocLookup,
 } from './shm-mq/toc.js';
 export { type ActivityEntry } from './session/activity.js';
 export { type Session, type SessionBackgroundWorker, connect } from './session/client.js';
