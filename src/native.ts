@@ -9,6 +9,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
 
+/** Of a TCP connection; see native/core/tcp.h. Seconds, number, milliseconds; 0 leaves the system's default. */
+export interface Keepalives {
+  readonly idle: number;
+  readonly interval: number;
+  readonly count: number;
+  readonly userTimeout: number;
+}
+
 /** What a program is started with; see native/core/process.h. */
 export interface SpawnOptions {
   readonly file: string;
@@ -118,6 +126,7 @@ export interface Native {
   accept(listenFd: number): { fd: number; pid: number; uid: number } | number;
   sendOnce(fd: number, bytes: Uint8Array): void;
   close(fd: number): void;
+  setKeepalives(fd: number, keepalives: Keepalives): number;
 
   /** null while it lives, else its wait status. */
   waitPid(pid: number): number | null;

@@ -1,9 +1,10 @@
-// Glue for core/socket.h.
+// Glue for core/socket.h and core/tcp.h.
 #include <unistd.h>
 
 #include "binding/args.h"
 extern "C" {
 #include "core/socket.h"
+#include "core/tcp.h"
 }
 
 namespace bgw {
@@ -45,12 +46,20 @@ static Napi::Value Close(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+static Napi::Value SetKeepalives(const Napi::CallbackInfo& info) {
+  Napi::Object o = info[1].As<Napi::Object>();
+  auto field = [&](const char* name) { return o.Get(name).As<Napi::Number>().Int32Value(); };
+  return Number(info,
+                BgwSetKeepalives(Int(info, 0), field("idle"), field("interval"), field("count"), field("userTimeout")));
+}
+
 void InitSocket(Napi::Object exports) {
   Export<Listen>(exports, "listen");
   Export<Connect>(exports, "connect");
   Export<Accept>(exports, "accept");
   Export<SendOnce>(exports, "sendOnce");
   Export<Close>(exports, "close");
+  Export<SetKeepalives>(exports, "setKeepalives");
 }
 
 }  // namespace bgw

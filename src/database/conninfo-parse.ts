@@ -9,18 +9,46 @@ export type Conninfo = Partial<Record<string, string>>;
 
 const HIDDEN = '********';
 
-/** Keywords that mean something here (conninfo.ts translates them), or that a client without GSSAPI may pass over. */
+/** Keywords that mean something here: conninfo.ts, conninfo-tls.ts and connect.ts translate them. The last line has what a client without GSSAPI may pass over. */
 const KEYWORDS = new Set(
-  'host hostaddr port dbname user password connect_timeout client_encoding options application_name fallback_application_name keepalives keepalives_idle sslmode sslcert sslkey sslrootcert sslnegotiation channel_binding target_session_attrs gssencmode krbsrvname gsslib gssdelegation'.split(
-    ' ',
-  ),
+  [
+    'service servicefile host hostaddr port dbname user password passfile connect_timeout client_encoding options application_name fallback_application_name',
+    'keepalives keepalives_idle keepalives_interval keepalives_count tcp_user_timeout target_session_attrs channel_binding',
+    'sslmode sslnegotiation sslcert sslkey sslpassword sslrootcert sslcrl ssl_min_protocol_version ssl_max_protocol_version sslcompression',
+    'krbsrvname gsslib gssdelegation',
+  ]
+    .join(' ')
+    .split(' '),
 );
-/** libpq's, which our client cannot honour: refused, as passing over them could do the wrong thing silently. */
-const UNSUPPORTED = new Set(
-  'service servicefile passfile keepalives_interval keepalives_count tcp_user_timeout sslcompression sslcertmode sslpassword sslcrl sslcrldir sslsni requirepeer require_auth ssl_min_protocol_version ssl_max_protocol_version min_protocol_version max_protocol_version load_balance_hosts replication scram_client_key scram_server_key sslkeylogfile oauth_issuer oauth_client_id oauth_client_secret oauth_scope'.split(
-    ' ',
-  ),
-);
+
+/**
+ * libpq's, which our client cannot honour, with those values that ask for nothing: others are refused, as passing over them could do the wrong thing
+ * silently.
+ */
+const HARMLESS: Readonly<Record<string, readonly string[]>> = {
+  gssencmode: ['disable', 'prefer'],
+  load_balance_hosts: ['disable'],
+  max_protocol_version: ['3.0'],
+  min_protocol_version: ['3.0'],
+  oauth_client_id: [],
+  oauth_client_secret: [],
+  oauth_issuer: [],
+  oauth_scope: [],
+  replication: ['false', 'off', 'no', '0'],
+  require_auth: [],
+  requirepeer: [],
+  scram_client_key: [],
+  scram_server_key: [],
+  sslcertmode: ['allow'],
+  sslcrldir: [],
+  sslkeylogfile: [],
+  sslsni: ['1'],
+};
+
+/** Is this libpq's, with a value that our client cannot honour? */
+export function isUnsupported(keyword: string, value: string): boolean {
+  return Object.hasOwn(HARMLESS, keyword) && value !== '' && HARMLESS[keyword]?.includes(value) === false;
+}
 
 /**
  * Parses a connection string of either form.
@@ -65,7 +93,7 @@ function parseKeywords(text: string): Conninfo {
   return result;
 }
 
-/** `[user[:password]@][host][:port][/dbname][?param=value&…]`, the part after the scheme. */
+/** `[user[:password]@][host][:port][,…][/dbname][?param=value&…]`, the part after the scheme. */
 function parseUri(text: string): Conninfo {
   const result: Conninfo = {};
   let rest = text;
@@ -76,13 +104,10 @@ function parseUri(text: string): Conninfo {
     if (password) result['password'] = decode(password, true);
     rest = rest.slice(credentials[0].length);
   }
-  const address = /^(?:\[([^\]]*)\]|([^:/?[]*))(?::([^/?]*))?(?:\/([^?]*))?(?:\?(.*))?$/s.exec(rest);
-  if (address === null) throw invalid('invalid host address in URI', 'An IPv6 address stands in brackets, and a port after them: "[::1]:5432".');
-  const [, ipv6, host = '', port, dbname, query] = address;
-  if (ipv6 === '') throw invalid('IPv6 host address may not be empty in URI');
-  const name = ipv6 ?? decode(host);
-  if (name !== '') result['host'] = name;
-  if (port) result['port'] = decode(port);
+  const [, authority = '', dbname, query] = /^([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(rest) ?? [];
+  const hosts = authority.split(',').map(parseHost);
+  if (hosts.some(({ host }) => host !== '')) result['host'] = hosts.map(({ host }) => host).join(',');
+  if (hosts.some(({ port }) => port !== '')) result['port'] = hosts.map(({ port }) => port).join(',');
   if (dbname) result['dbname'] = decode(dbname);
   for (const parameter of query ? query.split('&') : []) {
     const [key = '', value, extra] = parameter.split('=');
@@ -95,9 +120,18 @@ function parseUri(text: string): Conninfo {
   return result;
 }
 
+function parseHost(text: string): { host: string; port: string } {
+  const match = /^(?:\[([^\]]*)\]|([^:[]*))(?::(.*))?$/s.exec(text);
+  if (match === null) throw invalid('invalid host address in URI', 'An IPv6 address stands in brackets, and a port after them: "[::1]:5432".');
+  const [, ipv6, host = '', port = ''] = match;
+  if (ipv6 === '') throw invalid('IPv6 host address may not be empty in URI');
+  return { host: ipv6 ?? decode(host), port: decode(port) };
+}
+
 function store(into: Conninfo, keyword: string, value: string, unrecognized: (keyword: string) => string): void {
-  if (UNSUPPORTED.has(keyword)) {
-    throw new ErrorData({ code: ERRCODE_FEATURE_NOT_SUPPORTED, message: `connection option "${keyword}" is not supported` });
+  if (Object.hasOwn(HARMLESS, keyword)) {
+    if (isUnsupported(keyword, value)) throw unsupported(`connection option "${keyword}" is not supported`);
+    return;
   }
   if (!KEYWORDS.has(keyword)) throw invalid(unrecognized(keyword));
   into[keyword] = value;
@@ -117,6 +151,15 @@ function decode(token: string, secret = false): string {
 /** C's isspace. */
 function isSpace(char: string | undefined): boolean {
   return char !== undefined && ' \t\n\v\f\r'.includes(char);
+}
+
+export function unsupported(message: string): ErrorData {
+  return new ErrorData({ code: ERRCODE_FEATURE_NOT_SUPPORTED, message });
+}
+
+/** Every keyword that libpq has for us, for what comes from elsewhere than a connection string. */
+export function isKeyword(keyword: string): boolean {
+  return KEYWORDS.has(keyword) || Object.hasOwn(HARMLESS, keyword);
 }
 
 function invalid(message: string, detail?: string): ErrorData {

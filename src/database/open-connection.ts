@@ -1,16 +1,18 @@
 // Opening a connection to the database. Workers, and whoever else among the children talks to the database.
 // PostgreSQL: InitPostgres (src/backend/utils/init/postinit.c) from the other end of a socket.
 
-import pg from 'pg';
+import type pg from 'pg';
 import { ErrorData } from '../elog/error-data.js';
 import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, ERRCODE_UNDEFINED_DATABASE } from '../elog/errcodes.js';
 import { abandonable } from './cancel.js';
+import { connectClient, hangUp } from './connect.js';
+import type { DatabaseConninfo } from './conninfo.js';
 import { type ConnectionOwner, DatabaseConnection } from './database-connection.js';
 import { connectError } from './server-error.js';
 import { runStatement } from './statement-query.js';
 
 export interface OpenConnectionOptions {
-  readonly conninfo: pg.ClientConfig;
+  readonly conninfo: DatabaseConninfo;
   /** Overrides the conninfo's; null is "no database": the conninfo's is connected to, as a client cannot do without. */
   readonly database: string | null;
   /** Overrides the conninfo's; null leaves it. */
@@ -24,36 +26,38 @@ export interface OpenConnectionOptions {
  */
 export async function openConnection(options: OpenConnectionOptions): Promise<DatabaseConnection> {
   const { conninfo, owner } = options;
-  const client = new pg.Client({
-    ...conninfo,
-    ...(options.database === null ? {} : { database: options.database }),
-    ...(options.user === null ? {} : { user: options.user }),
-    application_name: owner.type,
-  });
   // The server reports these at the start and whenever they change.
   const parameters = new Map<string, string>();
-  client.connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
-    parameters.set(message.parameterName, message.parameterValue);
+  const client = await connectClient(conninfo, {
+    overrides: {
+      ...(options.database === null ? {} : { database: options.database }),
+      ...(options.user === null ? {} : { user: options.user }),
+      application_name: owner.type,
+    },
+    prepare: ({ connection }) => {
+      parameters.clear();
+      connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
+        parameters.set(message.parameterName, message.parameterValue);
+      });
+    },
+    wait: (attempt, answer) => abandonable(answer, () => attempt.connection.stream.destroy()),
   });
-  // Between connecting and the constructor below an error has no other listener; what it breaks rejects.
-  client.on('error', () => undefined);
   try {
     const establish = async (): Promise<number> => {
-      await client.connect();
       await settleFormats(client, parameters);
       return options.database === null ? 0 : currentDatabaseOid(client);
     };
     const oid = await abandonable(establish(), () => client.connection.stream.destroy());
     return new DatabaseConnection(client, parameters, oid, owner);
   } catch (err) {
-    client.end().catch(() => undefined);
+    hangUp(client);
     if (err instanceof ErrorData) throw err;
     throw new ErrorData({ ...connectError(err, client.host, client.port), severity: 'FATAL' });
   }
 }
 
 export interface OpenConnectionByOidOptions {
-  readonly conninfo: pg.ClientConfig;
+  readonly conninfo: DatabaseConninfo;
   /** 0: none, as a null name. */
   readonly databaseOid: number;
   /** 0: the conninfo's, as a null name. */

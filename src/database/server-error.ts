@@ -51,6 +51,12 @@ export function noticeLevel(notice: { readonly severity?: string | undefined; re
   return levels[notice.severity ?? ''] ?? (notice.code?.startsWith('01') ? WARNING : NOTICE);
 }
 
+/** What our client says in words of its own. */
+const LIBPQ_WORDS: Readonly<Record<string, string>> = {
+  'The server does not support SSL connections': 'server does not support SSL, but SSL was required',
+  'Connection terminated unexpectedly': 'server closed the connection unexpectedly',
+};
+
 /** A failed attempt to connect: the server's own words if it answered, else libpq's. */
 export function connectError(err: unknown, host: string, port: number): ErrorFields {
   if (err instanceof pg.DatabaseError) return { ...serverFields(err), cause: err };
@@ -71,7 +77,7 @@ export function connectError(err: unknown, host: string, port: number): ErrorFie
   const running = socket ? 'locally and accepting connections on that socket' : 'on that host and accepting TCP/IP connections';
   return {
     code: ERRCODE_CONNECTION_FAILURE,
-    message: `connection to ${where} failed: ${reasons[errno ?? ''] ?? (failure.message || errno || 'unknown error')}`,
+    message: `connection to ${where} failed: ${reasons[errno ?? ''] ?? LIBPQ_WORDS[failure.message] ?? (failure.message || errno || 'unknown error')}`,
     ...(errno === 'ECONNREFUSED' || errno === 'ENOENT' ? { hint: `Is the server running ${running}?` } : {}),
     cause: err,
   };

@@ -11,9 +11,11 @@
 // holds back the workers that would connect to it (schedule.ts). The question needs no privilege but CONNECT.
 
 import pg from 'pg';
-import { LOG, type ErrorFields } from '../elog/error-data.js';
+import { LOG, type ErrorData, type ErrorFields } from '../elog/error-data.js';
 import { ERRCODE_CANNOT_CONNECT_NOW, ERRCODE_INSUFFICIENT_PRIVILEGE } from '../elog/errcodes.js';
-import { connectError, endsConnection, sayGoodbye } from './server-error.js';
+import { connectClient, hangUp } from './connect.js';
+import type { DatabaseConninfo } from './conninfo.js';
+import { endsConnection } from './server-error.js';
 
 /** The PMSignals that this process raises: PMSIGNAL_RECOVERY_STARTED, PMSIGNAL_BEGIN_HOT_STANDBY, and the end of recovery. */
 export type StartupSignal = 'recovery started' | 'begin hot standby' | 'recovery finished';
@@ -22,8 +24,8 @@ export type StartupSignal = 'recovery started' | 'begin hot standby' | 'recovery
 export type SeenServer = 'away' | 'standby' | 'primary';
 
 export interface StartupProcessOptions {
-  /** Asked before each attempt to connect, so that a password or a certificate that has been changed is used. What it throws ends the process. */
-  readonly conninfo: () => pg.ClientConfig;
+  /** Asked before each attempt to connect, so that a password or a certificate that has been changed is used. What it throws at the beginning ends the process. */
+  readonly conninfo: () => DatabaseConninfo;
   /** Tells the postmaster. Each signal is raised at most once. */
   readonly raise: (signal: StartupSignal) => void;
   /** The same at every change of what is seen; called before `raise`. */
@@ -140,18 +142,18 @@ class Watch {
     const begin = Date.now();
     let delay = FIRST_RETRY_MS;
     while (!this.#options.signal?.aborted) {
-      const client = new pg.Client({ connectionTimeoutMillis: ANSWER_TIMEOUT_MS, ...conninfo(), application_name: 'bgworker startup' });
-      client.on('error', () => undefined);
       try {
-        await client.connect();
-        return client;
+        const parameters = conninfo();
+        const connectionTimeoutMillis = parameters.connectionTimeoutMillis ?? ANSWER_TIMEOUT_MS;
+        return await connectClient(parameters, { overrides: { connectionTimeoutMillis, application_name: 'bgworker startup' } });
       } catch (err) {
-        hangUp(client);
-        const { code, message, detail } = connectError(err, client.host, client.port);
+        const { code, message, detail, severity, cause } = err as ErrorData;
+        // No connection failed: the string is bad, or what it names cannot be read. A server that is up does not fall for a file that is being changed.
+        if (severity !== 'FATAL' && this.#seen === null) throw err;
         // A standby that is not consistent yet, or does not allow connections at all (canAcceptConnections, release 14 and later). Of those who say
         // "not now" they alone say why, in whatever language.
         if (code === ERRCODE_CANNOT_CONNECT_NOW && detail !== undefined) this.#raise('recovery started');
-        const patient = isNotThere(err);
+        const patient = severity === 'FATAL' && isNotThere(cause);
         if (!patient || Date.now() - begin > PATIENCE_MS) {
           this.#tellOnce({
             message: `could not connect to the database server, still trying: ${message}${detail === undefined ? '' : ` (${detail})`}`,
@@ -191,13 +193,6 @@ function withTimeout<T>(answer: Promise<T>): Promise<T> {
     const timer = setTimeout(() => reject(new Error(`The server has not answered for ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS);
     answer.then(resolve, reject).finally(() => clearTimeout(timer));
   });
-}
-
-/** Without waiting for the other end, which may be silent. */
-function hangUp(client: pg.Client): void {
-  const { stream } = client.connection;
-  sayGoodbye(stream);
-  stream.destroy();
 }
 
 /** Until then or the abort. */

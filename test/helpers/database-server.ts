@@ -38,11 +38,14 @@ export class DatabaseServer {
     return prepareOwnedCluster({ dataDir, bindirSetting: '', log: (message) => this.log.push(message) });
   }
 
-  /** @param until `running` waits for nothing: for a server that lets nobody in */
-  async start(until: 'accepting' | 'running' = 'accepting'): Promise<void> {
+  /**
+   * @param until `running` waits for nothing: for a server that lets nobody in
+   * @param settings stronger than everything else, `name=value`
+   */
+  async start(until: 'accepting' | 'running' = 'accepting', settings: readonly string[] = []): Promise<void> {
     const { cluster } = this;
     const fd = openSync(cluster.logFile, 'a', 0o600);
-    this.#child = spawn(cluster.file, cluster.args, {
+    this.#child = spawn(cluster.file, [...cluster.args, ...settings.flatMap((setting) => ['-c', setting])], {
       cwd: cluster.cwd,
       // Marked, for the look at what tests leave behind.
       env: { ...cluster.env, BGWORKER_TEST_RUN: process.env['BGWORKER_TEST_RUN'] },
