@@ -49,7 +49,7 @@ function measureAndExit(mb) {
   const gc = vm.runInNewContext('gc');
   gc();
   gc();
-  if (native.takeExits(true) !== true) throw new Error('this Node cannot be forked');
+  if (native.takeExits(true, () => undefined) !== true) throw new Error('this Node cannot be forked');
   const path = join(tmpdir(), `bgw-bench-fork-${process.pid}`);
   const report = openSync(path, 'w+');
   unlinkSync(path);

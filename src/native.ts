@@ -149,8 +149,8 @@ export interface Native {
   /** Effective ids alone, to read a file as its owner would. */
   setEffective(uid: number, gid: number): number;
 
-  /** Can this Node's exits be taken over? With `install` they are, for good. */
-  takeExits(install: boolean): boolean;
+  /** Can this Node's exits be taken over? With `install` they are, for good; `runCallbacks` runs where Node itself ends the process. */
+  takeExits(install: boolean, runCallbacks: () => void): boolean;
   exitNow(status: number): never;
   /** In a child: calls back when nothing keeps the event loop alive, with `false`; with `true` where after that still nothing does. */
   watchLoopEnd(callback: (again: boolean) => void): number;

@@ -39,7 +39,16 @@ static Function Symbol(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
 }
 
-// Argument: install them, or only look. Result: false where this Node lacks a symbol.
+static void RunExitCallbacks(napi_env env, napi_ref callbacks) {
+  napi_handle_scope scope;
+  napi_value function, self, result;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+  if (napi_get_reference_value(env, callbacks, &function) == napi_ok && napi_get_global(env, &self) == napi_ok) {
+    napi_call_function(env, self, function, 0, nullptr, &result);
+  }
+}
+
+// Arguments: install them, or only look; what runs the exit callbacks. Result: false where this Node lacks a symbol.
 static Napi::Value TakeExits(const Napi::CallbackInfo& info) {
   auto isolate = Symbol<GetCurrentIsolate>("_ZN2v87Isolate10GetCurrentEv");
   auto context = Symbol<GetCurrentContext>("_ZN2v87Isolate17GetCurrentContextEv");
@@ -50,8 +59,19 @@ static Napi::Value TakeExits(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), false);
   }
   if (!info[0].As<Napi::Boolean>().Value()) return Napi::Boolean::New(info.Env(), true);
-  // By the time Node calls it, the 'exit' event has run, and with it our exit callbacks.
-  set_handler(environment(context(isolate())), [](node::Environment*, int code) { BgwExitNow(code); });
+  // Whoever calls process.exit does not come here (src/ipc/exit.ts). What does is a failure of JavaScript's that nobody caught, with a status of Node's own
+  // (1, 7 where a handler failed, 13 and others), and a failure of JavaScript's is an ERROR, status 1; the others would mean a crash. The 'exit' event has
+  // not run in every case, so the exit callbacks are called from here; where they ran already that does nothing.
+  napi_env env = info.Env();
+  napi_ref callbacks;
+  if (napi_create_reference(env, info[1], 1, &callbacks) != napi_ok) return Napi::Boolean::New(info.Env(), false);
+  set_handler(environment(context(isolate())), [env, callbacks](node::Environment*, int code) {
+    RunExitCallbacks(env, callbacks);
+    BgwExitNow(code == 0 ? 0 : 1);
+  });
+  // exit(3), by a library: Node's and its libraries' own handlers would join and free what is not there. The last registered runs first; it cannot call
+  // JavaScript, which may be in any state.
+  on_exit([](int status, void*) { BgwExitNow(status); }, nullptr);
   // The hook that was added last runs first: ours, before those of everything that the postmaster loaded. It never comes back.
   napi_add_env_cleanup_hook(
       info.Env(), [](void*) { BgwExitNow(1); }, nullptr);

@@ -10,7 +10,7 @@ import { dsmBackendShutdown, dsmForget } from './dsm.js';
 import { ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
 import { FATAL } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setExitProcess } from '../elog/elog.js';
-import { procExitInprogress, setProcExitInprogress } from '../globals.js';
+import { setProcExitInprogress } from '../globals.js';
 import { check, native } from '../native.js';
 
 /** `code` is the exit status, or -1 when the process leaves by `process.exit` (C: plain exit). `arg` is what was registered. */
@@ -112,12 +112,19 @@ export function procExit(code: number): never {
   return native.exitNow(procExitPrepare(code));
 }
 
-/** In a fresh child: our way out for FATAL errors and for whoever calls process.exit. */
+/**
+ * In a fresh child: our way out for FATAL errors, and for whoever leaves by Node's. What is left of the callbacks runs, however deep in one of them somebody
+ * calls process.exit: Node emits 'exit' once and calls process.reallyExit each time, so both are ours. What goes past them, into the handler of
+ * native/binding/exit.cc, is a failure that Node itself ends the process for.
+ */
 export function installExits(): void {
   setExitProcess(procExit);
   process.on('exit', () => {
-    if (!procExitInprogress) procExitPrepare(-1);
+    const status = procExitPrepare(-1);
+    if (status !== -1) process.exitCode = status; // a callback failed
   });
+  const leave = (code?: number): never => native.exitNow(statusOf(procExitPrepare(-1), code));
+  Object.defineProperty(process, 'reallyExit', { value: leave, configurable: true, writable: true });
   // Node's own end of the event loop would wait for threads that do not exist in a child (E2): so it is ours, with the same events.
   const loopEnds = (again: boolean): void => {
     if (again) process.exit(process.exitCode ?? 1);
@@ -125,3 +132,5 @@ export function installExits(): void {
   };
   check(native.watchLoopEnd(loopEnds), 'uv_prepare_start');
 }
+
+const statusOf = (prepared: number, code: number | undefined): number => (prepared === -1 ? Number(code ?? 0) : prepared);

@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import { renewIdentity } from './identity.js';
 import { type BackendType, myProcPid, setMyBackendType } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
-import { installExits, onExitReset } from '../ipc/exit.js';
+import { installExits, onExitReset, procExitPrepare } from '../ipc/exit.js';
 import { initializeLatchSupport } from '../ipc/latch.js';
 import { forgetSignalHandlers, pqsignal, signalHandlerForCrashExit } from '../ipc/signals.js';
 import { check, native } from '../native.js';
@@ -36,7 +36,7 @@ function initPostmasterChild(kind: BackendType, parent: number, ports: Postmaste
   onExitReset();
   renewIdentity();
   setMyBackendType(kind);
-  if (!native.takeExits(true)) native.exitNow(1); // cannot happen: the postmaster looked before it forked anything
+  if (!native.takeExits(true, () => void procExitPrepare(-1))) native.exitNow(1); // cannot happen: the postmaster looked before it forked anything
   installExits();
   // DIFFERS FROM POSTGRES: no child outlives the postmaster unless `allow_orphan_workers` is on. The kernel kills it, whatever it is doing.
   const orphans = getConfigOption('allow_orphan_workers');

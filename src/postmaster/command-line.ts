@@ -71,7 +71,7 @@ export function reexecuteIfNeeded({ settings }: PostmasterOptions, force: boolea
  * @throws ErrorData FATAL where it does not
  */
 export function checkNode(): void {
-  if (!native.takeExits(false)) {
+  if (!native.takeExits(false, () => undefined)) {
     throw cannotBeForked('It does not export node::SetProcessExitHandler, without which a forked child cannot leave in order.');
   }
   const slots = native.patchImports();
