@@ -123,7 +123,10 @@ export function installExits(): void {
     const status = procExitPrepare(-1);
     if (status !== -1) process.exitCode = status; // a callback failed
   });
-  const leave = (code?: number): never => native.exitNow(statusOf(procExitPrepare(-1), code));
+  const leave = (code = 0): never => {
+    const status = procExitPrepare(-1);
+    return native.exitNow(status === -1 ? code : status);
+  };
   Object.defineProperty(process, 'reallyExit', { value: leave, configurable: true, writable: true });
   // Node's own end of the event loop would wait for threads that do not exist in a child (E2): so it is ours, with the same events.
   const loopEnds = (again: boolean): void => {
@@ -132,5 +135,3 @@ export function installExits(): void {
   };
   check(native.watchLoopEnd(loopEnds), 'uv_prepare_start');
 }
-
-const statusOf = (prepared: number, code: number | undefined): number => (prepared === -1 ? Number(code ?? 0) : prepared);
