@@ -207,21 +207,21 @@ export {
 export { getNamedDSMSegment } from './ipc/dsm-registry.js';
 export { type ExitCallback, beforeShmemExit, onProcExit, onShmemExit, procExit } from './ipc/exit.js';
 export { configReload, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from './ipc/interrupt.js';
+// prettier-ignore
 export {
-  type Latch,
-  WL_EXIT_ON_PM_DEATH,
-  WL_LATCH_SET,
-  WL_POSTMASTER_DEATH,
-  WL_TIMEOUT,
-  die,
-  myLatch,
-  resetLatch,
-  setLatch,
-  waitLatch,
-  waitLatchSync,
+  type Latch, WL_EXIT_ON_PM_DEATH, WL_LATCH_SET, WL_POSTMASTER_DEATH, WL_TIMEOUT, die, disownLatch, initLatch, initSharedLatch, myLatch, ownLatch,
+  resetLatch, setLatch, waitLatch, waitLatchSync,
 } from './ipc/latch.js';
-export { type PGPROC, backendPidGetProc, myProc } from './ipc/proc.js';
+export { waitLatchOrSocket, waitLatchOrSocketSync } from './ipc/latch-or-socket.js';
+// prettier-ignore
+export {
+  PGINVALID_SOCKET, WL_SOCKET_CLOSED, WL_SOCKET_CONNECTED, WL_SOCKET_MASK, WL_SOCKET_READABLE, WL_SOCKET_WRITEABLE, type WaitEvent,
+  type WaitEventSet, addWaitEventToSet, createWaitEventSet, freeWaitEventSet, getNumRegisteredWaitEvents, modifyWaitEvent, type pgsocket,
+  waitEventSetCanReportClosed, waitEventSetWait, waitEventSetWaitSync,
+} from './ipc/wait-event-set.js';
+export { type WaitOptions } from './ipc/waiters.js';
 export { postmasterIsAlive } from './ipc/postmaster-death.js';
+export { type PGPROC, backendPidGetProc, myProc } from './ipc/proc.js';
 export {
   SIG_DFL,
   SIG_IGN,

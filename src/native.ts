@@ -1,7 +1,7 @@
 // The only file that loads the addon: its functions and their types. Any process.
 //
 // A result below zero is minus an errno, as in native/core; `check` turns one into an error. Latches are named by their offset in shared
-// memory, or by -1 for the process's own; locks and flags by their offset.
+// memory, or by a number below zero (in the process's own memory; -1 is always there); locks and flags by their offset.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -63,14 +63,16 @@ export interface Native {
   holdInterrupts(): void;
   resumeInterrupts(): void;
 
+  /** With an offset: a shared latch, 0. Without: a private one, its name. */
+  initLatch(offset?: number): number;
+  freeLatch(latch: number): void;
   setLatch(latch: number): number;
-  /** 1 when it was set. */
+  /** 1 when it was set; -EPERM: it is somebody else's. */
   resetLatch(latch: number): number;
   /** 0, or the pid of the owner that stands in the way. */
   ownLatch(latch: number): number;
   disownLatch(latch: number): number;
-  latchPrepareSleep(latch: number): number;
-  latchWake(latch: number): number;
+  ownsLatch(latch: number): boolean;
   latchIsSet(latch: number): number;
 
   lwLockAcquire(lock: number): number;
@@ -113,10 +115,24 @@ export interface Native {
   /** 1 alive, 0 dead. */
   postmasterIsAlive(): number;
 
-  waitSetInit(onWake: (result: number) => void): number;
-  waitSetRef(ref: boolean): void;
+  /** `onWake` is called once a turn of the event loop in which there is news for asynchronous waits. */
+  waitEventSupportInit(onWake: () => void): number;
+  /** An asynchronous wait begins, for a latch or for what is none; it keeps the event loop alive. And is over. */
+  waitBegins(latch: number): number;
+  waitEnds(latch: number): void;
   postmasterDeathSeen(): boolean;
+  /** Events; bit 30: signals were recorded. */
   waitLatch(latch: number, events: number, timeoutMs: number): number;
+  waitEventSetCreate(capacity: number): number;
+  waitEventSetFree(set: number): number;
+  /** The position. */
+  waitEventSetAdd(set: number, events: number, fd: number, latch: number): number;
+  waitEventSetModify(set: number, pos: number, events: number, latch: number): number;
+  /** How many pairs (position, events) it stored in `occurred`; bit 30: signals were recorded; -EINTR: nothing but these. */
+  waitEventSetWait(set: number, timeoutMs: number, occurred: Int32Array): number;
+  waitEventSetPoll(set: number, occurred: Int32Array): number;
+  /** Is the event loop to watch its sockets? */
+  waitEventSetWatch(set: number, watch: boolean): number;
   /** Bits 0 to 30: recorded signals; bit 31: a connection waits. */
   postmasterWait(listenFd: number, timeoutMs: number): number;
 

@@ -16,12 +16,13 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   loaded = true;
   InitFork(exports);
   InitSignals(exports);
-  InitLatch(exports);
+  InitLatches(exports);
   InitLWLock(exports);
   InitShmem(exports);
   InitProc(exports);
   InitPostmasterDeath(exports);
-  InitWait(exports);
+  InitLoop(exports);
+  InitWaitEventSets(exports);
   InitSocket(exports);
   InitProcess(exports);
   InitDsm(exports);

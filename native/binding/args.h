@@ -54,7 +54,7 @@ T* At(int64_t address) {
 // on which Atomics work just the same. `finalize` may be null; it is called when nothing refers to the buffer any more.
 Napi::Value ForeignBuffer(Napi::Env env, void* address, std::size_t size, napi_finalize finalize, void* hint);
 
-// A latch is named by its offset in the mapping, or by -1: the process's own, for processes without shared memory.
+// A latch is named by its address, or by a number below zero: one in the process's own memory. -1 is always there.
 BgwLatch* LatchAt(int64_t offset);
 
 template <Napi::Value (*Function)(const Napi::CallbackInfo&)>
@@ -64,12 +64,13 @@ void Export(Napi::Object exports, const char* name) {
 
 void InitFork(Napi::Object exports);
 void InitSignals(Napi::Object exports);
-void InitLatch(Napi::Object exports);
+void InitLatches(Napi::Object exports);
 void InitLWLock(Napi::Object exports);
 void InitShmem(Napi::Object exports);
 void InitProc(Napi::Object exports);
 void InitPostmasterDeath(Napi::Object exports);
-void InitWait(Napi::Object exports);
+void InitLoop(Napi::Object exports);
+void InitWaitEventSets(Napi::Object exports);
 void InitSocket(Napi::Object exports);
 void InitProcess(Napi::Object exports);
 void InitDsm(Napi::Object exports);

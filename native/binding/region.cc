@@ -3,6 +3,9 @@
 #include <vector>
 
 #include "binding/args.h"
+extern "C" {
+#include "core/latch_watch.h"
+}
 
 // Node 22 and later. In Node 20 the symbol is not there, and stays null.
 extern "C" napi_status node_api_create_external_sharedarraybuffer(napi_env env, void* external_data, size_t byte_length,
@@ -25,7 +28,11 @@ int AddRegion(std::byte* address, std::size_t size) {
 }
 
 void RemoveRegion(int number) {
-  if (number > 0 && static_cast<std::size_t>(number) < regions.size()) regions[static_cast<std::size_t>(number)] = {};
+  if (number <= 0 || static_cast<std::size_t>(number) >= regions.size()) return;
+  Mapping& region = regions[static_cast<std::size_t>(number)];
+  // Asynchronous waits for a latch in it end by their time, or not at all: the event loop must not look there again.
+  BgwUnwatchMemory(region.address, region.size);
+  region = {};
 }
 
 const Mapping* RegionAt(int64_t number) {

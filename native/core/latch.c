@@ -14,6 +14,23 @@
 #include <signal.h>
 #include <unistd.h>
 
+// The pid that owners are compared with. 0 in a process that has not asked to remember it.
+static pid_t my_pid;
+
+void BgwLatchSupportInit(void) { my_pid = getpid(); }
+
+static pid_t MyPid(void) { return my_pid != 0 ? my_pid : getpid(); }
+
+void BgwInitLatch(BgwLatch *latch, bool shared) {
+  atomic_store(&latch->is_set, 0);
+  atomic_store(&latch->maybe_sleeping, 0);
+  atomic_store(&latch->owner_pid, shared ? 0 : (int32_t)MyPid());
+}
+
+bool BgwOwnsLatch(const BgwLatch *latch) {
+  return atomic_load_explicit(&latch->owner_pid, memory_order_relaxed) == MyPid();
+}
+
 void BgwSetLatch(BgwLatch *latch) {
   // What the setter published before must be visible to the owner that sees the latch set. Pairs with the fence in BgwResetLatch.
   atomic_thread_fence(memory_order_seq_cst);
@@ -38,7 +55,7 @@ bool BgwResetLatch(BgwLatch *latch) {
 
 int BgwOwnLatch(BgwLatch *latch, pid_t *owner) {
   int32_t nobody = 0;
-  if (!atomic_compare_exchange_strong(&latch->owner_pid, &nobody, (int32_t)getpid())) {
+  if (!atomic_compare_exchange_strong(&latch->owner_pid, &nobody, (int32_t)MyPid())) {
     *owner = nobody;
     return -EBUSY;
   }
@@ -51,18 +68,10 @@ void BgwDisownLatch(BgwLatch *latch) {
 }
 
 bool BgwLatchPrepareSleep(BgwLatch *latch) {
-  // Only the owner writes this word, so a plain look at what it holds is enough.
-  int32_t before = atomic_load_explicit(&latch->maybe_sleeping, memory_order_relaxed);
   atomic_store_explicit(&latch->maybe_sleeping, 1, memory_order_relaxed);
   atomic_thread_fence(memory_order_seq_cst);  // Pairs with the second fence in BgwSetLatch.
   if (!atomic_load_explicit(&latch->is_set, memory_order_relaxed)) return false;
-  // Back to what it was, not to 0. An asynchronous wait W of this process may have announced itself earlier, and go on:
-  //
-  //     W: maybe_sleeping = 1, sleeps in the event loop
-  //                                            S: is_set = 1
-  //     O: a second wait finds is_set = 1, and would put maybe_sleeping = 0
-  //                                            S: maybe_sleeping? 0 -> no signal, and W is never woken
-  atomic_store_explicit(&latch->maybe_sleeping, before, memory_order_relaxed);
+  BgwLatchWake(latch);
   return true;
 }
 

@@ -11,8 +11,9 @@
 // One latch: four words, in shared memory or in the process's own.
 //
 //   is_set          writers: any process sets it (SetLatch), the owner clears it (ResetLatch). Readers: all.
-//   maybe_sleeping  writer: the owner, around its sleep. Readers: all setters, who need no signal while it is 0.
-//   owner_pid       writer: the process that takes (OwnLatch) or gives up (DisownLatch) the latch; 0 while it has none.
+//   maybe_sleeping  writer: the owner, around its sleep, blocking or in the event loop. Readers: all setters, who need no signal while it is 0.
+//   owner_pid       writer: the process that takes (OwnLatch) or gives up (DisownLatch) the latch; 0 while it has none. Readers: all setters, who
+//                   signal it; the process itself, which waits for its own latches only.
 //   reserved        0.
 typedef struct BgwLatch {
   BgwAtomicInt is_set;
@@ -21,6 +22,8 @@ typedef struct BgwLatch {
   int32_t reserved;
 } BgwLatch;
 
+// Clear, and owned by this process (a private latch) or by nobody (a shared one, before others may know of it).
+void BgwInitLatch(BgwLatch *latch, bool shared);
 // Any process, any signal handler. Costs no system call when the latch is set already or its owner is awake.
 void BgwSetLatch(BgwLatch *latch);
 // Owner only. Says whether it was set: the process may have other waits on the latch, which must hear of what this takes away.
@@ -28,7 +31,11 @@ bool BgwResetLatch(BgwLatch *latch);
 // -EBUSY when somebody owns it; then *owner is who.
 BGW_MUST_CHECK int BgwOwnLatch(BgwLatch *latch, pid_t *owner);
 void BgwDisownLatch(BgwLatch *latch);
-// Owner only: announces sleep, and says whether the latch is set after all (then maybe_sleeping is again what it was).
+// Is it this process's? Makes no system call once BgwLatchSupportInit has run.
+bool BgwOwnsLatch(const BgwLatch *latch);
+// First in each child: remembers its pid.
+void BgwLatchSupportInit(void);
+// Owner only: announces sleep; or says that the latch is set after all, and announces nothing.
 bool BgwLatchPrepareSleep(BgwLatch *latch);
-// Owner only: nobody in this process waits for the latch any more.
+// Owner only: awake again.
 void BgwLatchWake(BgwLatch *latch);

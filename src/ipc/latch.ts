@@ -1,4 +1,4 @@
-// Latches and waiting, blocking and asynchronous, on one wait set. Any child of the postmaster.
+// Latches, and waiting for one, blocking and asynchronous. Any child of the postmaster.
 // PostgreSQL: src/include/storage/latch.h, src/backend/storage/ipc/latch.c, contract section L.
 //
 // The canonical loop; nothing that another process changes may be looked at between the wait and the reset:
@@ -11,9 +11,21 @@
 //   }
 
 import { procExit } from './exit.js';
-import { noteProcDie, processSignals, type SignalHandler, wakeInterruptWaiters } from './signals.js';
+import { noteProcDie, processSignals, type SignalHandler } from './signals.js';
+import {
+  MAX_TIMEOUT_MS,
+  NO_LATCH,
+  type WaitOptions,
+  checkWaitResult,
+  endWaitsFor,
+  isWaitedFor,
+  refuseForeignLatch,
+  waitAsync,
+  waitError,
+} from './waiters.js';
 import { ERRCODE_INTERNAL_ERROR } from '../elog/errcodes.js';
-import { ErrorData } from '../elog/error-data.js';
+import { PANIC } from '../elog/error-data.js';
+import { ereport } from '../elog/elog.js';
 import { check, native } from '../native.js';
 
 /** The latch was set. @pg WL_LATCH_SET */
@@ -25,11 +37,15 @@ export const WL_POSTMASTER_DEATH = 16;
 /** The postmaster died; the wait ends the process with status 1. @pg WL_EXIT_ON_PM_DEATH */
 export const WL_EXIT_ON_PM_DEATH = 32;
 
-/** A latch: a flag that any process may set and its owner waits for. Opaque. @pg Latch */
+/** A latch: a flag that any process may set and its owner waits for. Opaque; objects with the same offset are the same latch. @pg Latch */
 export interface Latch {
-  /** Byte offset in shared memory, or -1: the process's own. */
+  /** An address in shared memory, valid in this process only; below 0: in its own memory. */
   readonly offset: number;
 }
+
+const EPERM = -1;
+/** In the result of a native wait: signals were recorded. */
+export const RECORDED: number = 1 << 30;
 
 /** This process's latch: what `setLatch(myLatch)` in a signal handler sets, and what notifications set. @pg MyLatch */
 export let myLatch: Latch = Object.freeze({ offset: -1 });
@@ -38,12 +54,76 @@ export function setMyLatch(offset: number): void {
   myLatch = Object.freeze({ offset });
 }
 
+/** A latch's name for the addon. */
+export function latchName(latch: Latch): number {
+  const offset = (latch as Latch | null | undefined)?.offset;
+  if (typeof offset !== 'number') throw new TypeError(`latch must be a Latch, not ${latch === null ? 'null' : typeof latch}`);
+  return offset;
+}
+
+const abandoned = new FinalizationRegistry<number>((name) => native.freeLatch(name));
+
 /**
- * Sets a latch and wakes its owner. Costs no system call where the latch is set already or its owner is awake. Never throws for a latch of ours.
+ * Makes a private latch: clear, and owned by this process. Other processes cannot set it; its use is inside of one process, such as for a part of the
+ * program that is not to be woken by whatever sets {@link myLatch}.
+ * @example const latch = initLatch(); setTimeout(() => setLatch(latch), 10);
+ * @pg InitLatch
+ */
+export function initLatch(): Latch {
+  const latch = Object.freeze({ offset: native.initLatch() });
+  abandoned.register(latch, latch.offset);
+  return latch;
+}
+
+function sharedName(latch: Latch): number {
+  const name = latchName(latch);
+  if (name < 0) throw waitError('latch is not in shared memory');
+  return name;
+}
+
+/**
+ * Makes a latch in shared memory: clear, and owned by nobody. The latch is a field of type `'Latch'` of a structure that processes share. Do this once,
+ * before others know of it; its owner calls {@link ownLatch}. Memory that is zero is such a latch already.
+ * @throws ErrorData XX000 for a private latch
+ * @example initSharedLatch(struct.latch);
+ * @pg InitSharedLatch
+ */
+export function initSharedLatch(latch: Latch): void {
+  check(native.initLatch(sharedName(latch)), 'initLatch');
+}
+
+/**
+ * Takes a shared latch that nobody owns, to wait for it. One that has an owner is a PANIC, as in C: two processes that both believe to own a latch
+ * lose wake-ups. Whoever may compete for it must be kept apart by other means.
+ * @example ownLatch(struct.latch); onShmemExit(() => disownLatch(struct.latch));
+ * @pg OwnLatch
+ */
+export function ownLatch(latch: Latch): void {
+  const owner = check(native.ownLatch(sharedName(latch)), 'ownLatch');
+  if (owner !== 0) ereport(PANIC, { code: ERRCODE_INTERNAL_ERROR, message: `latch already owned by PID ${owner}` });
+}
+
+/**
+ * Gives up a shared latch. Only its owner may, and while it does not wait for it. Who sets it then wakes nobody; it stays set for the next owner.
+ * @throws ErrorData XX000
+ * @pg DisownLatch
+ */
+export function disownLatch(latch: Latch): void {
+  const name = sharedName(latch);
+  if (isWaitedFor(name)) throw waitError('cannot disown a latch while waiting on it');
+  const result = native.disownLatch(name);
+  if (result === EPERM) throw waitError('cannot disown a latch owned by another process');
+  check(result, 'disownLatch');
+}
+
+/**
+ * Sets a latch and wakes its owner. Costs no system call where the latch is set already or its owner is awake. Any process, any handler. Never throws
+ * for a latch of ours.
+ * @example setLatch(myLatch);
  * @pg SetLatch
  */
 export function setLatch(latch: Latch): void {
-  check(native.setLatch(latch.offset), 'setLatch');
+  check(native.setLatch(latchName(latch)), 'setLatch');
 }
 
 /**
@@ -51,14 +131,14 @@ export function setLatch(latch: Latch): void {
  *
  * Other asynchronous waits of this process on the same latch end when this clears one that was set: what it was set for may have been meant for
  * them, and they have looked before. (C has one wait at a time; where it has not, who consumes a latch sets it again, L-23.)
+ * @throws ErrorData XX000 for another process's latch
+ * @example resetLatch(myLatch);
  * @pg ResetLatch
  */
 export function resetLatch(latch: Latch): void {
-  const wasSet = check(native.resetLatch(latch.offset), 'resetLatch') === 1;
-  if (!wasSet) return;
-  for (const waiter of waiters) {
-    if (waiter.latch.offset === latch.offset && (waiter.events & WL_LATCH_SET) !== 0) waiter.finish(WL_LATCH_SET);
-  }
+  const wasSet = native.resetLatch(latchName(latch));
+  if (wasSet === EPERM) throw waitError('cannot reset a latch owned by another process');
+  if (check(wasSet, 'resetLatch') === 1) endWaitsFor(latch.offset);
 }
 
 /**
@@ -71,112 +151,76 @@ export const die: SignalHandler = () => {
   setLatch(myLatch);
 };
 
-// --- asynchronous waits -------------------------------------------------------------------------------------------------------------
+// --- waiting --------------------------------------------------------------------------------------------------------------------------
 
-interface Waiter {
-  readonly latch: Latch;
-  readonly events: number;
-  readonly finish: (event: number) => void;
-}
-
-const waiters = new Set<Waiter>();
-
-/** In a fresh child, before anything waits: the wait set, watched by the event loop. */
-export function initializeLatchSupport(): void {
-  waiters.clear();
-  check(native.waitSetInit(onWake), 'epoll_create1');
-}
-
-// On the event loop: something became readable. Handlers first, since they set latches.
-function onWake(result: number): void {
-  check(result, 'epoll_wait');
-  processSignals();
-  const dead = native.postmasterDeathSeen();
-  if (dead) wakeInterruptWaiters();
-  for (const waiter of waiters) {
-    if ((waiter.events & WL_LATCH_SET) !== 0 && native.latchIsSet(waiter.latch.offset) === 1) waiter.finish(WL_LATCH_SET);
-    else if (dead && (waiter.events & (WL_POSTMASTER_DEATH | WL_EXIT_ON_PM_DEATH)) !== 0) waiter.finish(WL_POSTMASTER_DEATH);
-  }
-}
-
-function removeWaiter(waiter: Waiter): void {
-  waiters.delete(waiter);
-  if (![...waiters].some((other) => other.latch.offset === waiter.latch.offset)) native.latchWake(waiter.latch.offset);
-  if (waiters.size === 0) native.waitSetRef(false);
-}
-
-function checkEvents(wakeEvents: number, timeoutMs: number): void {
+/** What all waits ask of their arguments. Returns the latch's name, or NO_LATCH where the events do not ask for it (L-17). */
+export function checkWait(latch: Latch | null, wakeEvents: number, timeoutMs: number): number {
+  if (!Number.isInteger(wakeEvents)) throw new TypeError(`wakeEvents must be WL_… bits, not ${String(wakeEvents)}`);
   if ((wakeEvents & (WL_POSTMASTER_DEATH | WL_EXIT_ON_PM_DEATH)) === 0) {
-    throw new ErrorData({
-      code: ERRCODE_INTERNAL_ERROR,
-      message: 'cannot wait without watching the postmaster',
-      hint: 'Pass WL_EXIT_ON_PM_DEATH or WL_POSTMASTER_DEATH.',
-    });
+    throw waitError('cannot wait without watching the postmaster', 'Pass WL_EXIT_ON_PM_DEATH or WL_POSTMASTER_DEATH.');
   }
-  if ((wakeEvents & WL_TIMEOUT) !== 0 && !(timeoutMs >= 0 && timeoutMs <= 0x7fffffff)) {
-    throw new RangeError(`timeout must be 0 to 2147483647 milliseconds, not ${timeoutMs}`);
-  }
+  if ((wakeEvents & WL_TIMEOUT) !== 0) checkTimeout(timeoutMs);
+  if ((wakeEvents & WL_LATCH_SET) === 0) return NO_LATCH;
+  if (latch === null) throw waitError('cannot wait on latch without a specified latch');
+  return latchName(latch);
 }
 
-/** What both kinds of wait return at their end: handlers have run, and a dead postmaster may end the process. */
-function waitResult(event: number, wakeEvents: number): number {
-  if (event === WL_POSTMASTER_DEATH && (wakeEvents & WL_EXIT_ON_PM_DEATH) !== 0) procExit(1);
-  return event;
+export function checkTimeout(timeoutMs: number): void {
+  if (!(timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS)) throw new RangeError(`timeout must be 0 to 2147483647 milliseconds, not ${timeoutMs}`);
+}
+
+/** A dead postmaster may end the process. */
+export function postmasterDied(wakeEvents: number): number {
+  if ((wakeEvents & WL_EXIT_ON_PM_DEATH) !== 0) procExit(1);
+  return WL_POSTMASTER_DEATH;
 }
 
 /**
- * Waits for a latch without blocking the event loop.
+ * Waits for a latch without blocking the event loop. Several waits may be under way, for the same latch too: all end when it is set.
  *
- * @param latch a latch that this process owns, mostly `myLatch`
+ * @param latch a latch that this process owns, mostly `myLatch`; null without WL_LATCH_SET
  * @param wakeEvents bits of WL_LATCH_SET, WL_TIMEOUT, and WL_EXIT_ON_PM_DEATH or WL_POSTMASTER_DEATH (one of the two is required)
  * @param timeoutMs milliseconds, 0 to 2,147,483,647; without WL_TIMEOUT it is ignored
+ * @param options `signal` ends the wait: the promise is rejected with its reason
  * @returns exactly one of WL_LATCH_SET, WL_TIMEOUT, WL_POSTMASTER_DEATH; a set latch is reported first, even with timeout 0
+ * @throws ErrorData XX000 for another process's latch, and without a death flag; RangeError, TypeError
  * @example await waitLatch(myLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000); resetLatch(myLatch);
  * @pg WaitLatch
  */
-export function waitLatch(latch: Latch, wakeEvents: number, timeoutMs: number = -1): Promise<number> {
-  return new Promise((resolve) => {
-    checkEvents(wakeEvents, timeoutMs);
-    let timer: NodeJS.Timeout | undefined;
-    const waiter: Waiter = {
-      latch,
-      events: wakeEvents,
-      finish: (event) => {
-        clearTimeout(timer);
-        removeWaiter(waiter);
-        resolve(waitResult(event, wakeEvents));
+export function waitLatch(latch: Latch | null, wakeEvents: number, timeoutMs: number = -1, options?: WaitOptions): Promise<number> {
+  return waitAsync(() => {
+    const name = checkWait(latch, wakeEvents, timeoutMs);
+    if (name !== NO_LATCH && !native.ownsLatch(name)) refuseForeignLatch();
+    return {
+      latch: name,
+      timeoutMs: (wakeEvents & WL_TIMEOUT) !== 0 ? timeoutMs : -1,
+      options,
+      look: () => {
+        if (name !== NO_LATCH && native.latchIsSet(name) === 1) return WL_LATCH_SET;
+        return native.postmasterDeathSeen() ? postmasterDied(wakeEvents) : null;
       },
+      latchSet: () => WL_LATCH_SET,
+      timedOut: () => WL_TIMEOUT,
     };
-    // Announce first, look second: a setter that misses the announcement is seen by the look. Pairs with the second fence in BgwSetLatch.
-    if ((wakeEvents & WL_LATCH_SET) !== 0 && native.latchPrepareSleep(latch.offset) === 1) {
-      processSignals(); // every wait is a safe point, also one that need not wait
-      resolve(WL_LATCH_SET);
-      return;
-    }
-    waiters.add(waiter);
-    if (native.postmasterDeathSeen()) {
-      waiter.finish(WL_POSTMASTER_DEATH);
-      return;
-    }
-    native.waitSetRef(true);
-    if ((wakeEvents & WL_TIMEOUT) !== 0) timer = setTimeout(() => waiter.finish(WL_TIMEOUT), timeoutMs);
   });
 }
 
 /**
  * Waits for a latch and blocks the thread: nothing else of JavaScript runs, except handlers of signals. The default SIGTERM action still
- * ends the process at once. Parameters and results as {@link waitLatch}.
+ * ends the process at once. Parameters, results and errors as {@link waitLatch}; there is no signal to abort it.
+ * @example waitLatchSync(myLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000); resetLatch(myLatch);
  * @pg WaitLatch
  */
-export function waitLatchSync(latch: Latch, wakeEvents: number, timeoutMs: number = -1): number {
-  checkEvents(wakeEvents, timeoutMs);
+export function waitLatchSync(latch: Latch | null, wakeEvents: number, timeoutMs: number = -1): number {
+  const name = checkWait(latch, wakeEvents, timeoutMs);
   const events = wakeEvents | ((wakeEvents & WL_EXIT_ON_PM_DEATH) !== 0 ? WL_POSTMASTER_DEATH : 0);
-  const timed = (wakeEvents & WL_TIMEOUT) !== 0;
-  const deadline = timed ? performance.now() + timeoutMs : 0;
-  for (;;) {
-    const left = timed ? Math.max(0, Math.ceil(deadline - performance.now())) : -1;
-    const event = check(native.waitLatch(latch.offset, events, left), 'epoll_wait');
-    processSignals();
-    if (event !== 0) return waitResult(event, wakeEvents);
+  const deadline = (wakeEvents & WL_TIMEOUT) !== 0 ? performance.now() + timeoutMs : -1;
+  for (let left = Math.ceil(timeoutMs); ; left = Math.max(0, Math.ceil(deadline - performance.now()))) {
+    const result = checkWaitResult(native.waitLatch(name, events, left), 'epoll_wait');
+    // A signal is recorded, and its handler may set the latch; the time is over the whole call, however often it is interrupted (L-12).
+    if ((result & RECORDED) !== 0) processSignals();
+    const event = result & ~RECORDED;
+    if (event === 0) continue;
+    return event === WL_POSTMASTER_DEATH ? postmasterDied(wakeEvents) : event;
   }
 }

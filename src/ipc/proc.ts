@@ -77,7 +77,7 @@ export function initProcess(index: number, entry: { pid: number; kind: BackendTy
   memory.storeBytes(offset + PROC.name, BGW_MAXLEN, Buffer.from(entry.name));
   memory.storeBytes(offset + PROC.type, BGW_MAXLEN, Buffer.from(entry.type));
   // A process that died in this entry may have left its latch owned: the entry is ours alone now.
-  native.disownLatch(offset + PROC.latch);
+  native.initLatch(offset + PROC.latch);
   native.procAttach(offset + PROC.flag, offset + PROC.latch);
   memory.store(offset + PROC.pid, entry.pid); // last: readers go by it
   myProc = Object.freeze({ pid: entry.pid, procLatch: Object.freeze({ offset: offset + PROC.latch }) });

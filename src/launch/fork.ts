@@ -7,8 +7,8 @@ import { renewIdentity } from './identity.js';
 import { type BackendType, myProcPid, setMyBackendType } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
 import { installExits, onExitReset, procExitPrepare } from '../ipc/exit.js';
-import { initializeLatchSupport } from '../ipc/latch.js';
 import { forgetSignalHandlers, pqsignal, signalHandlerForCrashExit } from '../ipc/signals.js';
+import { initializeLatchSupport } from '../ipc/waiters.js';
 import { check, native } from '../native.js';
 
 /** What the postmaster holds and a child must not: closed first thing. */

@@ -29,6 +29,8 @@ export const NUM_PMSIGNALS = 8;
 
 // The locks of the machinery itself, of LWLOCK_SIZE bytes each (native/core/lwlock.h). The postmaster takes none while it has children.
 export const LWLOCK_SIZE = 16;
+/** A latch's bytes; see native/core/latch.h. */
+export const LATCH_SIZE = 16;
 /** Taken by backends around every change of a slot that they own. */
 export const BACKGROUND_WORKER_LOCK_OFFSET = 128;
 /** Taken around every look into the index of structures, and around each allocation from the area. */

@@ -1,9 +1,12 @@
-// Latches, between two processes that share nothing but the latch. Tests: native/core/latch.c; waiting for one is in wait.c.
+// Latches, between two processes that share nothing but the latch. Tests: native/core/latch.c,
+// native/core/latch_watch.c; waiting for one is in wait.c and wait_event_set.c.
 #include "core/latch.h"
 
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 
+#include "core/latch_watch.h"
+#include "core/signals.h"
 #include "support.h"
 
 static BgwLatch *shared_latch(void) { return shared_memory(sizeof(BgwLatch)); }
@@ -36,15 +39,65 @@ TEST(a_latch_set_before_the_sleep_keeps_its_owner_awake) {
   CHECK_EQ(latch->maybe_sleeping, 1);
 }
 
-// Two waits of one process for one latch: the second must not withdraw what the first announced.
-TEST(an_announcement_outlives_another_that_was_not_needed) {
+TEST(a_latch_is_initialised_for_this_process_or_for_nobody) {
   BgwLatch *latch = shared_latch();
-  CHECK(!BgwLatchPrepareSleep(latch));
-  BgwSetLatch(latch);
-  CHECK(BgwLatchPrepareSleep(latch));
-  CHECK_EQ(latch->maybe_sleeping, 1);
-  BgwLatchWake(latch);
-  CHECK_EQ(latch->maybe_sleeping, 0);
+  latch->is_set = latch->maybe_sleeping = latch->owner_pid = 77;
+  BgwInitLatch(latch, false);
+  CHECK(BgwOwnsLatch(latch));
+  CHECK_EQ(latch->is_set | latch->maybe_sleeping, 0);
+  latch->is_set = 1;
+  BgwInitLatch(latch, true);
+  CHECK_EQ(latch->is_set | latch->owner_pid, 0);
+  CHECK(!BgwOwnsLatch(latch));
+}
+
+// The event loop's sleep, for several latches and several waits for one.
+TEST(watched_latches_are_announced_around_the_loops_sleep_only) {
+  BgwLatch *one = shared_latch(), *two = shared_latch();
+  CHECK_EQ(BgwWatchLatch(one), 0);
+  CHECK_EQ(BgwWatchLatch(two), 0);
+  CHECK_EQ(BgwWatchLatch(two), 0);
+  CHECK_EQ(one->maybe_sleeping | two->maybe_sleeping, 0);
+  CHECK(!BgwBeforeLoopSleeps());
+  CHECK_EQ(one->maybe_sleeping + two->maybe_sleeping, 2);
+  BgwSetLatch(one);  // nobody owns it: no signal
+  CHECK(BgwAfterLoopSlept());
+  CHECK_EQ(one->maybe_sleeping | two->maybe_sleeping, 0);
+  CHECK(BgwBeforeLoopSleeps());  // it must not sleep
+  BgwUnwatchLatch(one);
+  CHECK_EQ(one->maybe_sleeping, 0);
+  BgwUnwatchLatch(two);
+  CHECK(!BgwBeforeLoopSleeps());
+  CHECK_EQ(one->maybe_sleeping, 0);
+  CHECK_EQ(two->maybe_sleeping, 1);  // one wait is left
+  CHECK(!BgwAfterLoopSlept());
+  BgwUnwatchLatch(two);
+  BgwUnwatchLatch(two);
+  CHECK(!BgwBeforeLoopSleeps());
+  CHECK_EQ(two->maybe_sleeping, 0);
+}
+
+TEST(any_number_of_latches_can_be_watched) {
+  enum { kMany = 1000 };
+  BgwLatch *latches = shared_memory(kMany * sizeof(*latches));
+  for (int i = 0; i < kMany; i++) CHECK_EQ(BgwWatchLatch(&latches[i]), 0);
+  CHECK(!BgwBeforeLoopSleeps());
+  BgwSetLatch(&latches[kMany - 1]);
+  CHECK(BgwAfterLoopSlept());
+  for (int i = 0; i < kMany; i++) BgwUnwatchLatch(&latches[i]);
+  CHECK(!BgwAfterLoopSlept());
+}
+
+TEST(a_recorded_signal_keeps_the_loop_awake) {
+  BgwSignalsInit();
+  BgwUnblockSignals();
+  CHECK_EQ(BgwSignal(SIGUSR1, kBgwRecord), 0);
+  CHECK(!BgwBeforeLoopSleeps());
+  CHECK_EQ(raise(SIGUSR1), 0);
+  CHECK(BgwBeforeLoopSleeps());
+  CHECK(BgwAfterLoopSlept());
+  CHECK_EQ(BgwTakeRecorded(), bit_of(SIGUSR1));
+  CHECK(!BgwAfterLoopSlept());
 }
 
 static sigset_t block_sigurg(void) {

@@ -1,8 +1,8 @@
 // No wake-up is lost: hundreds of thousands of rounds of set, reset and wait between processes, on one core and on two. A lost one leaves both asleep, and
-// the deadline says so. What rounds cannot show, test/unit/model/latch-model.test.ts shows: every interleaving. Tests: native/core/latch.c, native/core/wait.c.
+// the deadline says so. What rounds cannot show, test/unit/model/latch-model.test.ts shows: every interleaving. Tests: native/core/latch.c, native/core/wait_event_set.c.
 #include "core/latch.h"
 #include "core/signals.h"
-#include "core/wait.h"
+#include "core/wait_event_set.h"
 #include "support.h"
 
 // Waking an idle core of a loaded virtual machine takes up to 100 us, twice a round.
@@ -20,7 +20,7 @@ typedef struct Court {
 
 static void play(Court *court, int player, int hits) {
   BgwSignalsInit();
-  CHECK(BgwWaitSetInit() >= 0);
+  CHECK(BgwWaitEventSupportInit() == 0);
   own(&court->latch[player]);
   BgwSetLatch(&court->latch[player]);  // C-09: whatever was sent before we owned it
   for (int ball; (ball = atomic_load(&court->ball)) < hits;) {
@@ -72,7 +72,7 @@ TEST(two_setters_that_do_not_wait_lose_nothing) {
   if (owner == 0) {
     alarm(kStressDeadlineSeconds);
     BgwSignalsInit();
-    CHECK(BgwWaitSetInit() >= 0);
+    CHECK(BgwWaitEventSupportInit() == 0);
     own(&shared->latch);
     for (;;) {
       BgwResetLatch(&shared->latch);

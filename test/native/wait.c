@@ -1,4 +1,4 @@
-// Sleeping: what a wait returns, when, and that no wake-up is lost. Tests: native/core/wait.c.
+// Sleeping: what WaitLatch returns, when, and that no wake-up is lost; the postmaster's own sleep. Tests: native/core/wait_event_set.c, native/core/wait.c.
 #include "core/wait.h"
 
 #include <linux/seccomp.h>
@@ -11,6 +11,7 @@
 #include "core/process.h"
 #include "core/signals.h"
 #include "core/socket.h"
+#include "core/wait_event_set.h"
 #include "support.h"
 
 enum { kAll = kBgwLatchSet | kBgwTimeout | kBgwPostmasterDeath };
@@ -30,7 +31,7 @@ static void own(BgwLatch *latch) {
 static BgwLatch *become_waiter(void) {
   BgwLatch *latch = shared_memory(sizeof(*latch));
   BgwSignalsInit();
-  CHECK(BgwWaitSetInit() >= 0);
+  CHECK(BgwWaitEventSupportInit() == 0);
   BgwUnblockSignals();
   own(latch);
   return latch;
@@ -42,11 +43,6 @@ static pid_t set_when_asleep(BgwLatch *latch) {
   CHECK_WITHIN(10, atomic_load(&latch->maybe_sleeping) == 1);
   BgwSetLatch(latch);
   _exit(0);
-}
-
-static bool readable(int fd) {
-  struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-  return poll(&poll_fd, 1, 0) == 1;
 }
 
 // --- return rules -----------------------------------------------------------------------------------------------------------------
@@ -188,54 +184,6 @@ TEST(a_storm_of_signals_neither_ends_a_wait_nor_stretches_it) {
   CHECK_EQ(check_wait(storm), 128 + SIGKILL);
 }
 
-// --- blocking and asynchronous waits in one process ---------------------------------------------------------------------------------
-
-// An asynchronous wait has announced itself (the loop polls the set), then a blocking wait comes and goes: whoever sets the latch after that
-// must still wake the loop.
-TEST(a_blocking_wait_leaves_an_asynchronous_one_its_wake_up) {
-  BgwLatch *latch = shared_memory(sizeof(*latch));
-  BgwSignalsInit();
-  int set = BgwWaitSetInit();
-  CHECK(set >= 0);
-  own(latch);
-  CHECK(!BgwLatchPrepareSleep(latch));
-  BgwWaitSetShare(true);
-  CHECK_EQ(BgwWaitLatch(latch, kAll, 1), kBgwTimeout);
-  CHECK(!readable(set));  // nothing was taken, so nothing is handed on
-  pid_t child = fork();
-  if (child == 0) {
-    BgwSetLatch(latch);
-    _exit(0);
-  }
-  CHECK_EQ(check_wait(child), 0);
-  CHECK(readable(set));
-}
-
-TEST(what_a_blocking_wait_took_is_handed_on_to_the_loop) {
-  BgwLatch *latch = shared_memory(sizeof(*latch));
-  BgwSignalsInit();
-  int set = BgwWaitSetInit();
-  CHECK(set >= 0);
-  own(latch);
-  CHECK(!BgwLatchPrepareSleep(latch));
-  BgwWaitSetShare(true);
-  pid_t parent = getpid(), child = fork();
-  if (child == 0) {
-    CHECK_WITHIN(10, atomic_load(&latch->maybe_sleeping) == 1);
-    (void)parent;
-    BgwSetLatch(latch);
-    _exit(0);
-  }
-  CHECK_EQ(check_wait(child), 0);
-  CHECK(readable(set));
-  // A wait for something else drains the set.
-  CHECK_EQ(BgwWaitLatch(NULL, kBgwTimeout | kBgwPostmasterDeath, 0), kBgwTimeout);
-  CHECK(readable(set));
-  BgwWaitSetShare(false);
-  CHECK_EQ(BgwWaitLatch(NULL, kBgwTimeout | kBgwPostmasterDeath, 0), kBgwTimeout);
-  CHECK(!readable(set));
-}
-
 // --- the postmaster's death -----------------------------------------------------------------------------------------------------------
 
 // The test plays init, the first child the postmaster, its child the worker. The worker runs `body` and says by its status how it went.
@@ -258,7 +206,7 @@ static void start_family(void (*body)(void)) {
     if (worker == 0) {
       CHECK_EQ(BgwDeathPipeChild(self, 0), 0);
       BgwSignalsInit();
-      CHECK(BgwWaitSetInit() >= 0);
+      CHECK(BgwWaitEventSupportInit() == 0);
       own(&family->latch);
       atomic_store(&family->worker, getpid());
       body();

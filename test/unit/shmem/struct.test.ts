@@ -254,4 +254,5 @@ test('after detach every access is an error, also of what was taken before', () 
     expect(touch).toThrow(gone);
   expect(bytes.attached).toBe(false);
   expect(SHMEM_TYPES.LWLock.size).toBe(16);
+  expect(SHMEM_TYPES.Latch.size).toBe(16); // sizeof(BgwLatch)
 });

@@ -1,0 +1,159 @@
+// The event loop's part in waiting: asynchronous waits sleep where the loop sleeps. Glue for core/latch_watch.h and core/wait.h.
+//
+//   prepare   right before the loop sleeps: announces it in the watched latches. What is there already keeps the loop awake, by an idle handle
+//   poll      SIGURG's descriptor, the death pipe, sets with sockets (wait_event_set.cc): drains, looks, and notes that there is news
+//   check     right after: takes the announcements back, and calls JavaScript where there is news
+//
+// JavaScript is called from the check alone, once a turn, however much has come.
+#include "binding/loop.h"
+
+#include <uv.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "binding/args.h"
+extern "C" {
+#include "core/latch_watch.h"
+#include "core/postmaster_death.h"
+#include "core/wait.h"
+#include "core/wait_event_set.h"
+}
+
+namespace bgw {
+
+// One a process, made after the fork, for its whole life.
+struct Loop {
+  uv_prepare_t prepare;
+  uv_check_t check;
+  uv_idle_t idle;
+  uv_poll_t urgent;
+  uv_poll_t death;
+  int waits;      // asynchronous ones that are under way
+  bool prepared;  // from the announcement until the check
+  bool news;
+  bool death_told;
+  Napi::Env env;
+  Napi::FunctionReference callback;
+  std::unique_ptr<Napi::AsyncContext> context;
+};
+static Loop* loop = nullptr;
+
+void LoopHasNews() { loop->news = true; }
+
+static bool Due(bool seen) { return seen || loop->news || (BgwPostmasterDeathSeen() && !loop->death_told); }
+
+static void KeepAwake(uv_idle_t*) {}
+
+void LoopLookAgain() {
+  if (loop != nullptr && loop->prepared) uv_idle_start(&loop->idle, KeepAwake);
+}
+
+static void OnPrepare(uv_prepare_t*) {
+  loop->prepared = true;
+  if (Due(BgwBeforeLoopSleeps())) uv_idle_start(&loop->idle, KeepAwake);
+}
+
+static void OnUrgent(uv_poll_t*, int, int) { BgwDrainUrgent(); }
+
+static void OnDeathPipe(uv_poll_t* poll, int, int) {
+  // Whatever it said, it will say again at once, for ever: it is asked once.
+  if (BgwLookForPostmasterDeath() != 0) uv_poll_stop(poll);
+}
+
+static void OnCheck(uv_check_t*) {
+  loop->prepared = false;
+  uv_idle_stop(&loop->idle);
+  if (!Due(BgwAfterLoopSlept())) return;
+  loop->news = false;
+  loop->death_told = BgwPostmasterDeathSeen();
+  Napi::HandleScope scope(loop->env);
+  loop->callback.MakeCallback(loop->env.Global(), 0, nullptr, *loop->context);
+  if (loop->env.IsExceptionPending()) {
+    // An exit callback or a signal handler of the user's threw: the same as in any other callback of the loop.
+    napi_fatal_exception(loop->env, loop->env.GetAndClearPendingException().Value());
+  }
+}
+
+template <typename Handle>
+static void Unref(Handle* handle) {
+  uv_unref(reinterpret_cast<uv_handle_t*>(handle));
+}
+
+// Handles that keep no loop alive: somebody who waits asynchronously does.
+static int StartHandles(uv_loop_t* uv) {
+  uv_idle_init(uv, &loop->idle);
+  uv_prepare_init(uv, &loop->prepare);
+  uv_prepare_start(&loop->prepare, OnPrepare);
+  uv_check_init(uv, &loop->check);
+  uv_check_start(&loop->check, OnCheck);
+  int result = uv_poll_init(uv, &loop->urgent, BgwUrgentFd());
+  if (result == 0) result = uv_poll_start(&loop->urgent, UV_READABLE, OnUrgent);
+  if (result == 0) result = uv_poll_init(uv, &loop->death, BgwDeathPipeFd());
+  if (result == 0) result = uv_poll_start(&loop->death, UV_READABLE, OnDeathPipe);
+  if (result < 0) return result;
+  Unref(&loop->prepare);
+  Unref(&loop->check);
+  Unref(&loop->urgent);
+  Unref(&loop->death);
+  return 0;
+}
+
+// Argument: the function to call when there is news. Result: 0 or -errno.
+static Napi::Value WaitEventSupportInit(const Napi::CallbackInfo& info) {
+  int result = BgwWaitEventSupportInit();
+  if (result < 0) return Number(info, result);
+  uv_loop_s* uv = nullptr;
+  napi_get_uv_event_loop(info.Env(), &uv);
+  loop = new Loop{{},
+                  {},
+                  {},
+                  {},
+                  {},
+                  0,
+                  false,
+                  false,
+                  false,
+                  info.Env(),
+                  Napi::Persistent(info[0].As<Napi::Function>()),
+                  std::make_unique<Napi::AsyncContext>(info.Env(), "bgworker.Wait")};
+  return Number(info, StartHandles(uv));
+}
+
+// Argument: the latch that is waited for; a name that no latch has: none. Waits keep the event loop alive. Result: 0 or -errno.
+static Napi::Value WaitBegins(const Napi::CallbackInfo& info) {
+  if (loop == nullptr) return Number(info, -ENOTCONN);
+  LoopLookAgain();
+  BgwLatch* latch = LatchAt(Long(info, 0));
+  int result = latch == nullptr ? 0 : BgwWatchLatch(latch);
+  if (result == 0 && loop->waits++ == 0) uv_ref(reinterpret_cast<uv_handle_t*>(&loop->urgent));
+  return Number(info, result);
+}
+static Napi::Value WaitEnds(const Napi::CallbackInfo& info) {
+  BgwLatch* latch = LatchAt(Long(info, 0));
+  if (latch != nullptr) BgwUnwatchLatch(latch);
+  if (--loop->waits == 0) Unref(&loop->urgent);
+  return info.Env().Undefined();
+}
+
+static Napi::Value PostmasterDeathSeen(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), BgwPostmasterDeathSeen());
+}
+
+// Arguments: listening descriptor (-1: none), timeout in milliseconds. Result: recorded signals as bits 0 to 30, bit 31: a connection waits.
+static Napi::Value PostmasterWait(const Napi::CallbackInfo& info) {
+  uint32_t recorded = 0;
+  int result = BgwPostmasterWait(Int(info, 0), Long(info, 1), &recorded);
+  if (result < 0) return Number(info, result);
+  return Number(info, recorded | (result > 0 ? 1u << 31 : 0));
+}
+
+void InitLoop(Napi::Object exports) {
+  Export<WaitEventSupportInit>(exports, "waitEventSupportInit");
+  Export<WaitBegins>(exports, "waitBegins");
+  Export<WaitEnds>(exports, "waitEnds");
+  Export<PostmasterDeathSeen>(exports, "postmasterDeathSeen");
+  Export<PostmasterWait>(exports, "postmasterWait");
+}
+
+}  // namespace bgw
