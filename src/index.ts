@@ -1,20 +1,10 @@
 // The public API: its export list is what this package promises. docs/api.md has each by hand.
 
+// prettier-ignore
 export {
-  BGWH_NOT_YET_STARTED,
-  BGWH_POSTMASTER_DIED,
-  BGWH_STARTED,
-  BGWH_STOPPED,
-  BGWORKER_BACKEND_DATABASE_CONNECTION,
-  BGWORKER_CLASS_PARALLEL,
-  BGWORKER_SHMEM_ACCESS,
-  BGW_DEFAULT_RESTART_INTERVAL,
-  BGW_EXTRALEN,
-  BGW_MAXLEN,
-  BGW_NEVER_RESTART,
-  BgWorkerStart_ConsistentState,
-  BgWorkerStart_PostmasterStart,
-  BgWorkerStart_RecoveryFinished,
+  BGWH_NOT_YET_STARTED, BGWH_POSTMASTER_DIED, BGWH_STARTED, BGWH_STOPPED, BGWORKER_BACKEND_DATABASE_CONNECTION, BGWORKER_CLASS_PARALLEL,
+  BGWORKER_SHMEM_ACCESS, BGW_DEFAULT_RESTART_INTERVAL, BGW_EXTRALEN, BGW_MAXLEN, BGW_NEVER_RESTART, BgWorkerStart_ConsistentState,
+  BgWorkerStart_PostmasterStart, BgWorkerStart_RecoveryFinished,
 } from './constants.js';
 export { type BackgroundWorker, type BgworkerMain, type Datum, type Descriptor, myBgworkerEntry } from './bgworker/background-worker.js';
 export { processSharedPreloadLibrariesInProgress, registerBackgroundWorker, registerDynamicBackgroundWorker } from './bgworker/register.js';
@@ -172,21 +162,9 @@ export {
   rollbackAndReleaseCurrentSubTransaction,
   startTransactionCommand,
 } from './database/xact.js';
+// prettier-ignore
 export {
-  DEBUG1,
-  DEBUG2,
-  DEBUG3,
-  DEBUG4,
-  DEBUG5,
-  ERROR,
-  ErrorData,
-  type ErrorFields,
-  FATAL,
-  INFO,
-  LOG,
-  NOTICE,
-  PANIC,
-  WARNING,
+  DEBUG1, DEBUG2, DEBUG3, DEBUG4, DEBUG5, ERROR, ErrorData, type ErrorFields, FATAL, INFO, LOG, NOTICE, PANIC, WARNING,
 } from './elog/error-data.js';
 export { elog, ereport } from './elog/elog.js';
 export { myProcPid } from './globals.js';
@@ -222,17 +200,12 @@ export {
 export { type WaitOptions } from './ipc/waiters.js';
 export { postmasterIsAlive } from './ipc/postmaster-death.js';
 export { type PGPROC, backendPidGetProc, myProc } from './ipc/proc.js';
+// prettier-ignore
 export {
-  SIG_DFL,
-  SIG_IGN,
-  type SignalHandler,
-  backgroundWorkerBlockSignals,
-  backgroundWorkerUnblockSignals,
-  bgworkerDie,
-  checkForInterrupts,
-  pqsignal,
+  SIG_DFL, SIG_IGN, type SignalHandler, backgroundWorkerBlockSignals, backgroundWorkerUnblockSignals, bgworkerDie, checkForInterrupts, pqsignal,
   signalCount,
 } from './ipc/signals.js';
+export { type WorkerChannel, acceptWorkerChannel, openWorkerChannel } from './shm-mq/channel.js';
 export { type ShmMqHandle, shmMqAttach, shmMqDetach, shmMqGetQueue, shmMqSetHandle } from './shm-mq/handle.js';
 // prettier-ignore
 export {
@@ -246,10 +219,15 @@ export {
 } from './shm-mq/shm-mq.js';
 // prettier-ignore
 export {
+  type ShmMqReceivedValue, shmMqReceiveValue, shmMqReceiveValueSync, shmMqSendValue, shmMqSendValueSync,
+} from './shm-mq/values.js';
+// prettier-ignore
+export {
   type ShmToc, type ShmTocEstimator, shmTocAllocate, shmTocAttach, shmTocCreate, shmTocEstimate, shmTocEstimateChunk, shmTocEstimateKeys,
   shmTocFreespace, shmTocInitializeEstimator, shmTocInsert, shmTocLookup,
 } from './shm-mq/toc.js';
 export { type ActivityEntry } from './session/activity.js';
+export { type SessionChannel } from './session/channel.js';
 export { type Session, type SessionBackgroundWorker, connect } from './session/client.js';
 export { type ShmemHook, requestAddinShmemSpace, setShmemRequestHook, setShmemStartupHook } from './ipc/ipci.js';
 export { type ShmemBytes, type ShmemStructResult, shmemInitStruct } from './ipc/shmem-index.js';

@@ -6,6 +6,7 @@ import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 
 import { bgStatGetActivity } from './activity.js';
+import { channelCalls } from './backend-channels.js';
 import type { SessionBackgroundWorker } from './client.js';
 import { ClientPort } from './client-port.js';
 import {
@@ -59,6 +60,7 @@ const readyMade: Readonly<Record<string, (...args: never[]) => unknown>> = {
   terminateBackgroundWorker: (handle: BackgroundWorkerHandle) => terminateBackgroundWorker(handle),
   getBackgroundWorkerTypeByPid: (pid: number) => getBackgroundWorkerTypeByPid(pid),
   activity: () => bgStatGetActivity(),
+  ...channelCalls,
 };
 
 function isCall(message: unknown): message is CallMessage {

@@ -7,6 +7,8 @@ import { Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 
 import type { ActivityEntry } from './activity.js';
+import { SessionChannel } from './channel.js';
+import { connectionError, endHint, versionError } from './connection-errors.js';
 import { postmasterIsGone } from './postmaster-gone.js';
 import {
   type BackendMessage,
@@ -20,7 +22,7 @@ import {
 import type { BackgroundWorker } from '../bgworker/background-worker.js';
 import type { BackgroundWorkerHandle, BackgroundWorkerStatus } from '../bgworker/handle.js';
 import { BGWH_POSTMASTER_DIED } from '../constants.js';
-import { ERRCODE_CONNECTION_FAILURE, ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION } from '../elog/errcodes.js';
+import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { native, systemError } from '../native.js';
 
@@ -31,10 +33,6 @@ interface PendingCall {
 
 /** A worker as a session registers it: `notifyPid: 'self'` is the session's own backend, which is what waiting needs. */
 export type SessionBackgroundWorker = Omit<BackgroundWorker, 'main' | 'notifyPid'> & { notifyPid?: number | 'self' };
-
-function connectionError(message: string, more: { detail?: string; hint?: string; cause?: unknown } = {}): ErrorData {
-  return new ErrorData({ code: ERRCODE_CONNECTION_FAILURE, message, ...more });
-}
 
 /**
  * A connection of an application to a postmaster, served by a backend of its own. Several calls may be under way at a time. Made by
@@ -93,6 +91,18 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
       throw new TypeError('a session cannot register a worker by its main function; give libraryName and functionName');
     }
     return (await this.#builtIn('registerDynamicBackgroundWorker', worker)) as BackgroundWorkerHandle | null;
+  }
+
+  /**
+   * Registers a worker with a channel to it; the worker opens its end with `acceptWorkerChannel(mainArg)`. `mainArg` and `notifyPid` are set here.
+   * @param options `queueSize`: bytes of the queue in each direction, 65,536 where nothing else is said
+   * @returns null where no slot is free
+   */
+  openChannel(
+    worker: Omit<SessionBackgroundWorker, 'mainArg' | 'notifyPid'>,
+    options?: { readonly queueSize?: number },
+  ): Promise<SessionChannel | null> {
+    return SessionChannel.open((name, ...args) => this.#builtIn(name, ...args), worker, options);
   }
 
   /** The status of a worker, without waiting. */
@@ -208,8 +218,6 @@ export class Session extends EventEmitter<{ notice: [Omit<WireError, 'severity'>
   }
 }
 
-const endHint = { detail: "This probably means that the session's backend terminated abnormally, or that the postmaster is gone." };
-
 // A path longer than a socket's address may be: reached through a descriptor of its directory. Who listens there must be who the directory belongs to: a
 // socket in a directory that somebody else may write could be anybody's, and what comes over it is taken apart by us.
 function openSocket(dir: string): Socket {
@@ -287,13 +295,5 @@ function handshake(socket: Socket, path: string, noServer: (cause: unknown) => E
       resolve(new Session(socket, reader, message, [...early, ...more]));
     };
     socket.on('error', onError).on('close', onClose).on('data', onData);
-  });
-}
-
-function versionError(version: number): ErrorData {
-  return new ErrorData({
-    code: ERRCODE_FEATURE_NOT_SUPPORTED,
-    message: `the postmaster speaks version ${version} of the session protocol, this library version ${PROTOCOL_VERSION}`,
-    hint: 'Use the same version of bgworker in the application and in the postmaster.',
   });
 }
