@@ -12,6 +12,8 @@ export let myBackendType: BackendType = 'application';
 /** The type as `%b` shows it and as the activity listing has it: a worker's is its `bgw_type`. */
 export let myBackendTypeName: string = 'application';
 export let postmasterPid = 0;
+/** When the postmaster began, in milliseconds since 1970; its children have it by the fork. @pg PgStartTime */
+export let pgStartTime = 0;
 export let dataDir = '';
 /** The directory in which the postmaster was started: `$libdir`, where libraries are looked for. */
 export let libDir: string = process.cwd();
@@ -42,6 +44,7 @@ export function setMyBackendType(type: BackendType, typeName: string = type): vo
 
 export function setPostmaster(pid: number, dir: string, lib: string): void {
   postmasterPid = pid;
+  pgStartTime = Date.now();
   dataDir = dir;
   libDir = lib;
 }

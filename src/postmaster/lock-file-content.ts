@@ -14,9 +14,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const LOCK_FILE_NAME = 'postmaster.pid';
+import type { PostmasterStatus } from './state-types.js';
 
-export type PostmasterStatus = 'starting' | 'ready' | 'standby' | 'stopping';
+export const LOCK_FILE_NAME = 'postmaster.pid';
 
 /** The contents of a lock file. What a file that is still being written lacks is '' or 0. */
 export interface LockFileContent {

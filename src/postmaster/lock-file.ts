@@ -24,15 +24,8 @@ import { ErrorData, type ErrorFields, LOG } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
 import { errcodeForFileAccess, strerror } from '../elog/file-access.js';
 import { myProcPid } from '../globals.js';
-import {
-  LOCK_FILE_NAME,
-  type LockFileContent,
-  type PostmasterStatus,
-  formatLockFile,
-  parseLockFile,
-  postmasterIsRunning,
-  processStart,
-} from './lock-file-content.js';
+import { LOCK_FILE_NAME, type LockFileContent, formatLockFile, parseLockFile, postmasterIsRunning, processStart } from './lock-file-content.js';
+import type { PostmasterStatus } from './state-types.js';
 
 /** What is needed of the addon: an exclusive lock that does not wait. 0, or minus an errno. */
 export interface FileLocker {

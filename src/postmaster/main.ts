@@ -13,13 +13,19 @@ import { becomeChild } from './child-main.js';
 import { checkNode, parseCommandLine, reexecuteIfNeeded, type PostmasterOptions } from './command-line.js';
 import { DatabaseServer } from './database-server.js';
 import { checkDataDir } from './data-dir.js';
-import type { PostmasterStatus } from './lock-file-content.js';
 import { createDataDirLockFile, lockFileIsValid, removeLockFile, updateStatus } from './lock-file.js';
 import { Performer } from './performer.js';
 import { compactImage, processSharedPreloadLibraries } from './preload.js';
 import { becomeConfiguredUser, checkUser, hasBecomeUser } from './privileges.js';
 import { ServerLoop } from './server-loop.js';
-import { initialState, type PMState, type PostmasterSettings, type RegisteredBgWorker, type ReloadableSettings } from './state.js';
+import {
+  initialState,
+  type PMState,
+  type PostmasterSettings,
+  type PostmasterStatus,
+  type RegisteredBgWorker,
+  type ReloadableSettings,
+} from './state.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { initializeSlot } from '../bgworker/slots.js';
 import { prepareOwnedCluster } from '../database/owned.js';
@@ -99,14 +105,6 @@ function machineSettings(): PostmasterSettings {
   };
 }
 
-/** What `postmaster.pid` says of a state; the same words as PostgreSQL's. */
-function lockFileStatus(state: PMState): PostmasterStatus {
-  if (state === 'PM_STARTUP' || state === 'PM_RECOVERY') return 'starting';
-  if (state === 'PM_HOT_STANDBY') return 'standby';
-  if (state === 'PM_RUN') return 'ready';
-  return 'stopping';
-}
-
 const PM_STATES: readonly PMState[] = [
   'PM_INIT',
   'PM_STARTUP',
@@ -129,15 +127,17 @@ function reload(dataDir: string): void {
 }
 
 function performer(dataDir: string, listenFd: number, database: DatabaseServer | null): Performer {
+  let status: PostmasterStatus = 'starting';
   return new Performer({
     listenFd,
     database,
     lockFileIsValid,
     onReload: () => reload(dataDir),
     reloadedSettings: reloadableSettings,
-    onState: (state) => {
-      sharedMemory().store(HEADER.pmState, PM_STATES.indexOf(state));
-      updateStatus(lockFileStatus(state));
+    onState: (state) => sharedMemory().store(HEADER.pmState, PM_STATES.indexOf(state)),
+    setStatus: (next) => {
+      if (next !== status) updateStatus(next);
+      status = next;
     },
     onExit: (status) => {
       rmSync(join(dataDir, SOCKET_NAME), { force: true });

@@ -9,6 +9,7 @@ import type {
   ForkTarget,
   PostmasterEvent,
   PostmasterState,
+  PostmasterStatus,
   SignalName,
   SlotView,
   RegisteredBgWorker,
@@ -83,6 +84,7 @@ export interface PerformerOptions {
   readonly listenFd: number;
   readonly database: OwnedDatabase | null;
   readonly onState: (pmState: PostmasterState['pmState']) => void;
+  readonly setStatus: (status: PostmasterStatus) => void;
   readonly onReload: () => void;
   readonly reloadedSettings: () => ReloadableSettings;
   readonly onExit: (status: 0 | 1) => never;
@@ -93,6 +95,7 @@ export class Performer {
   readonly listenFd: number;
   readonly lockFileIsValid: () => boolean;
   readonly reloadedSettings: () => ReloadableSettings;
+  readonly setStatus: (status: PostmasterStatus) => void;
   readonly #options: PerformerOptions;
   /** The entry in shared memory of each live child. */
   readonly #procIndexes = new Map<number, number>();
@@ -104,14 +107,15 @@ export class Performer {
     this.listenFd = options.listenFd;
     this.lockFileIsValid = options.lockFileIsValid;
     this.reloadedSettings = options.reloadedSettings;
+    this.setStatus = options.setStatus;
   }
 
   // --- what happened ----------------------------------------------------------------------------------------------------------------
 
-  /** Dead children of ours, each asked for by its pid. */
+  /** Dead children of ours, each asked for by its pid; the oldest first, as the kernel would name them. The list has the newest first. */
   reap(children: readonly Child[]): Happening[] {
     const exits: Happening[] = [];
-    for (const { pid } of children) {
+    for (const { pid } of children.toReversed()) {
       const status = native.waitPid(pid);
       if (status === null) continue;
       exits.push({ type: 'exited', pid, status: decodeWaitStatus(status), detached: this.#releaseChild(pid) });

@@ -7,7 +7,7 @@
 import { constants } from 'node:os';
 
 import type { ChildRole, Performer } from './performer.js';
-import { changeSettings, deadline, step, type Action, type PostmasterEvent, type PostmasterState } from './state.js';
+import { changeSettings, deadline, lockFileStatus, step, type Action, type PostmasterEvent, type PostmasterState } from './state.js';
 import { check, native } from '../native.js';
 
 /** An event as it is queued: the time is put to it when the machine takes it. */
@@ -80,8 +80,9 @@ export class ServerLoop {
 
   #drain(): ChildRole | null {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      const { state, actions } = step(this.#state, { ...next, now: now() });
+      const { state, actions } = step(this.#state, { ...next, now: now(), more: this.#queue.length > 0 });
       this.#state = state;
+      this.#performer.setStatus(lockFileStatus(state));
       for (const action of inOrder(actions)) {
         const child = this.#perform(action);
         if (child !== null) return child;

@@ -13,7 +13,7 @@ import { log, setPMState, signalChild, type Draft } from './draft.js';
 import { givesUpServer, reinitialiseDelay } from './guard.js';
 import { forgetUnstartedBackgroundWorkers, resetBackgroundWorkerCrashTimes } from './registry.js';
 import { SIGKILL_CHILDREN_AFTER_MS } from './schedule.js';
-import type { ShutdownMode } from './state-types.js';
+import type { PostmasterState, PostmasterStatus, ShutdownMode } from './state-types.js';
 
 const SEVERITY: Record<ShutdownMode, number> = { smart: 1, fast: 2, immediate: 3 };
 
@@ -93,9 +93,23 @@ function stopBackends(d: Draft): void {
 }
 
 /** Once the children are gone, do we end rather than begin again? */
-export function isLeaving(d: Draft): boolean {
-  const { shutdown, startupStatus, settings } = d.state;
-  return shutdown !== null || startupStatus === 'crashed' || !settings.restartAfterCrash || givesUpServer(d.state);
+export function isLeaving({ state }: { readonly state: PostmasterState }): boolean {
+  const { shutdown, startupStatus, settings } = state;
+  return shutdown !== null || startupStatus === 'crashed' || !settings.restartAfterCrash || givesUpServer(state);
+}
+
+/**
+ * What `postmaster.pid` says: `stopping` from the request on, whatever is waited for.
+ *
+ * DIFFERS FROM POSTGRES: in a crash cycle it says `starting`. There it goes on saying `ready`; but a cycle of ours may pause (the guard), and who asks
+ * should not be told that it could connect.
+ */
+export function lockFileStatus(state: PostmasterState): PostmasterStatus {
+  if (state.aborting || state.shutdown !== null) return 'stopping';
+  if (state.pmState === 'PM_RUN') return 'ready';
+  if (state.pmState === 'PM_HOT_STANDBY') return 'standby';
+  const begins = state.pmState === 'PM_INIT' || state.pmState === 'PM_STARTUP' || state.pmState === 'PM_RECOVERY';
+  return begins || !isLeaving({ state }) ? 'starting' : 'stopping';
 }
 
 /** The guard has us wait before we begin again. Everybody has gone, but the owned database, which may be told to stop meanwhile. */

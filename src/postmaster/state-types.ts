@@ -21,6 +21,8 @@ export type PMState =
 /** What the startup process sees of the database server. PM states never go back; this does, and holds back workers that connect to it. */
 export type ServerState = 'away' | 'standby' | 'primary';
 
+/** The status word of `postmaster.pid`. */
+export type PostmasterStatus = 'starting' | 'ready' | 'standby' | 'stopping';
 export type ShutdownMode = 'smart' | 'fast' | 'immediate';
 export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGKILL' | 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP';
 
@@ -120,8 +122,12 @@ export interface PostmasterSettings {
 export type ForkTarget =
   { readonly kind: 'bgworker'; readonly id: number } | { readonly kind: 'startup' } | { readonly kind: 'backend'; readonly conn: number };
 
-/** Something happened at `now`, in monotonic milliseconds. While a fork is outstanding nothing but its answer may be told. */
-export type PostmasterEvent = { readonly now: number } & (
+/**
+ * Something happened at `now`, in monotonic milliseconds. While a fork is outstanding nothing but its answer may be told. `more`: others of the same turn of
+ * the loop follow, so no worker is started yet: PostgreSQL reaps all of its dead, and serves all signals, before it looks who may start. Where one of two
+ * dead has crashed, the other is not restarted in between only to be killed.
+ */
+export type PostmasterEvent = { readonly now: number; readonly more?: boolean } & (
   | { readonly type: 'initialised' }
   | { readonly type: 'pmsignal'; readonly reason: 'recovery started' | 'begin hot standby' | 'recovery finished' }
   | { readonly type: 'server state'; readonly server: ServerState }

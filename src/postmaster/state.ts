@@ -18,6 +18,7 @@ import type { ForkTarget, PostmasterEvent, PostmasterSettings, PostmasterState, 
 
 export type * from './state-types.js';
 export { deadline } from './schedule.js';
+export { lockFileStatus } from './shutdown.js';
 
 export type ReloadableSettings = Pick<PostmasterSettings, 'restartAfterCrash' | 'guard'>;
 
@@ -77,14 +78,15 @@ export function step(state: PostmasterState, event: PostmasterEvent): StepResult
   if (isAnswer) d.state.forking = null;
   closeExpiredFolds(d);
   handle(d, event);
-  if (d.state.forking === null) settle(d);
+  if (d.state.forking === null) settle(d, event.more ?? false);
   return { state: d.state, actions: d.actions };
 }
 
-function settle(d: Draft): void {
+function settle(d: Draft, more: boolean): void {
   postmasterStateMachine(d);
   if (d.state.exitStatus !== null || d.state.reinitialising) return;
   checkStopwatch(d);
+  if (more) return;
   const wanted = d.state.startWorkerNeeded || d.state.haveCrashedWorker;
   if (wanted && !d.passed && d.state.pmState !== 'PM_INIT') maybeStartBgworkers(d);
   if (d.state.forking === null) forgetBeforeSleep(d);

@@ -3,7 +3,7 @@
 
 import { copySlotDescriptor, slotInUse, slotPid, slotTerminate, totalSlots } from '../bgworker/slots.js';
 import { InvalidPid } from '../constants.js';
-import { type BackendType, postmasterPid } from '../globals.js';
+import { type BackendType, pgStartTime, postmasterPid } from '../globals.js';
 import { withBackgroundWorkerLock } from '../ipc/lwlock.js';
 import { procArray } from '../ipc/proc.js';
 
@@ -39,7 +39,7 @@ export function bgStatGetActivity(): ActivityEntry[] {
     type: 'postmaster',
     state: 'running',
     slot: null,
-    startedAt: null,
+    startedAt: pgStartTime,
     restartTime: null,
   };
   const others = procs

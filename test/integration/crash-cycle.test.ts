@@ -35,7 +35,12 @@ describe('a crash cycle', () => {
         expect(await call).toMatchObject({ code: '08006', detail: expect.stringContaining('terminated abnormally') as string });
       }
       for (const name of ['a', 'b']) await waitForSaid(pm, name, 'ready', 4);
-      const listed = (await (await reopenSession(pm)).activity()).filter(({ kind }) => kind === 'background worker');
+      const all = await (await reopenSession(pm)).activity();
+      // The postmaster's row tells since when it is there: since before the crash, and the test.
+      const begin = all.find(({ kind }) => kind === 'postmaster')?.startedAt ?? 0;
+      expect(begin).toBeGreaterThan(Date.now() - 600_000);
+      expect(begin).toBeLessThan(Math.min(...all.flatMap(({ kind, startedAt }) => (kind === 'postmaster' || startedAt === null ? [] : [startedAt]))));
+      const listed = all.filter(({ kind }) => kind === 'background worker');
       expect(listed.map(({ name, slot }) => [name, slot])).toEqual([['b', 0], ['a', 1]]); // prettier-ignore
     });
   });

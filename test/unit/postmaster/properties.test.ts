@@ -49,6 +49,17 @@ const dying = fc.record({ n: seed, status: anyStatus, dirty: fc.boolean() }).map
   });
 });
 
+const dyingTogether = fc.record({ n: seed, statuses: fc.array(anyStatus, { minLength: 2, maxLength: 5 }) }).map(({ n, statuses }) => {
+  return move(`${statuses.length} children from ${n} die in one turn ${JSON.stringify(statuses)}`, (world) => {
+    const pids = [...world.alive.keys()];
+    const deaths = statuses.flatMap((status, index) => {
+      const pid = index < pids.length ? pids[(n + index) % pids.length] : undefined;
+      return pid === undefined ? [] : [{ pid, status }];
+    });
+    world.exitTogether(deaths);
+  });
+});
+
 const signalling = fc
   .constantFrom('recovery started' as const, 'begin hot standby' as const, 'recovery finished' as const)
   .map((reason) => move(reason, (world) => world.state.settings.hasDatabase && world.tell({ type: 'pmsignal', reason })));
@@ -61,6 +72,7 @@ const moves: fc.Arbitrary<Move> = fc.oneof(
   { weight: 6, arbitrary: registering },
   { weight: 3, arbitrary: terminating },
   { weight: 8, arbitrary: dying },
+  { weight: 2, arbitrary: dyingTogether },
   { weight: 3, arbitrary: signalling },
   { weight: 2, arbitrary: seeing },
   { weight: 3, arbitrary: fc.constant(move('connect', (world) => world.connect())) },

@@ -106,6 +106,16 @@ export class World {
     return this.tell({ type: 'exited', pid, status, detached });
   }
 
+  /** Several of them dead when the loop looks: one turn, which ends as each does. Those that come first have `more` after them. */
+  exitTogether(deaths: readonly { readonly pid: number; readonly status?: ExitStatus }[]): string[] {
+    const traces = deaths.map(({ pid, status = EXIT(0) }) => {
+      if (this.state.exitStatus !== null) return []; // the end of the postmaster: nobody looks any more
+      this.alive.delete(pid);
+      return this.tell({ type: 'exited', pid, status, detached: status.signal === null, more: true });
+    });
+    return [...traces.flat(), ...this.tell({ type: 'timeout' })];
+  }
+
   connect(): string[] {
     this.openConnections.add(this.nextConn);
     return this.tell({ type: 'connection', conn: this.nextConn++ });
