@@ -45,6 +45,8 @@ export interface Native {
   otherThreadsRest(): number;
   /** Threads are born with every signal blocked from here on, and memory is there to be forked. How many slots were ours to change. */
   patchImports(): number;
+  /** V8 is told that its platform has no threads: it posts nothing to those that a child does not have. */
+  emptyPlatform(): number;
 
   signalsInit(): void;
   /** Dispositions: see `Disposition` in src/ipc/signals.ts. */

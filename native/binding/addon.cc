@@ -29,6 +29,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitPrivileges(exports);
   InitExit(exports);
   InitLoopEnd(exports);
+  InitPlatform(exports);
   return exports;
 }
 

@@ -77,5 +77,6 @@ void InitDsm(Napi::Object exports);
 void InitPrivileges(Napi::Object exports);
 void InitExit(Napi::Object exports);
 void InitLoopEnd(Napi::Object exports);
+void InitPlatform(Napi::Object exports);
 
 }  // namespace bgw

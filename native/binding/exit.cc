@@ -2,9 +2,7 @@
 // crashes. process.exit, an uncaught exception and a fatal error of Node's go through its process exit handler; the natural end of the
 // environment goes through a cleanup hook.
 //
-// node::SetProcessExitHandler is a C++ symbol, so it is looked up at run time: one Node-API binary serves every line of Node, and a Node
-// without it is refused with a clear error.
-#include <dlfcn.h>
+// A Node without node::SetProcessExitHandler is refused with a clear error.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -12,32 +10,16 @@
 #include <functional>
 
 #include "binding/args.h"
+#include "binding/node_symbols.h"
 extern "C" {
 #include "core/proc.h"
 #include "core/signals.h"
 }
 
-namespace node {
-class Environment;
-}
-
 namespace bgw {
 
-// v8::Local<T>: one pointer, passed and returned in a register.
-struct LocalContext {
-  void* slot;
-};
-
-using GetCurrentIsolate = void* (*)();
-using GetCurrentContext = LocalContext (*)(void* isolate);
-using GetCurrentEnvironment = node::Environment* (*)(LocalContext context);
 using ExitHandler = std::function<void(node::Environment*, int)>;
 using SetProcessExitHandler = void (*)(node::Environment*, ExitHandler&&);
-
-template <typename Function>
-static Function Symbol(const char* name) {
-  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
-}
 
 static void RunExitCallbacks(napi_env env, napi_ref callbacks) {
   napi_handle_scope scope;
@@ -50,14 +32,10 @@ static void RunExitCallbacks(napi_env env, napi_ref callbacks) {
 
 // Arguments: install them, or only look; what runs the exit callbacks. Result: false where this Node lacks a symbol.
 static Napi::Value TakeExits(const Napi::CallbackInfo& info) {
-  auto isolate = Symbol<GetCurrentIsolate>("_ZN2v87Isolate10GetCurrentEv");
-  auto context = Symbol<GetCurrentContext>("_ZN2v87Isolate17GetCurrentContextEv");
-  auto environment = Symbol<GetCurrentEnvironment>("_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE");
+  node::Environment* environment = CurrentEnvironment();
   auto set_handler =
       Symbol<SetProcessExitHandler>("_ZN4node21SetProcessExitHandlerEPNS_11EnvironmentEOSt8functionIFvS1_iEE");
-  if (isolate == nullptr || context == nullptr || environment == nullptr || set_handler == nullptr) {
-    return Napi::Boolean::New(info.Env(), false);
-  }
+  if (environment == nullptr || set_handler == nullptr) return Napi::Boolean::New(info.Env(), false);
   if (!info[0].As<Napi::Boolean>().Value()) return Napi::Boolean::New(info.Env(), true);
   // Whoever calls process.exit does not come here (src/ipc/exit.ts). What does is a failure of JavaScript's that nobody caught, with a status of Node's own
   // (1, 7 where a handler failed, 13 and others), and a failure of JavaScript's is an ERROR, status 1; the others would mean a crash. The 'exit' event has
@@ -65,7 +43,7 @@ static Napi::Value TakeExits(const Napi::CallbackInfo& info) {
   napi_env env = info.Env();
   napi_ref callbacks;
   if (napi_create_reference(env, info[1], 1, &callbacks) != napi_ok) return Napi::Boolean::New(info.Env(), false);
-  set_handler(environment(context(isolate())), [env, callbacks](node::Environment*, int code) {
+  set_handler(environment, [env, callbacks](node::Environment*, int code) {
     RunExitCallbacks(env, callbacks);
     BgwExitNow(code == 0 ? 0 : 1);
   });

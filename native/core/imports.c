@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "fork.h"
+#include "store_word.h"
 
 #if defined(__x86_64__)
 enum { kJumpSlot = R_X86_64_JUMP_SLOT, kGlobDat = R_X86_64_GLOB_DAT, kAbsolute = R_X86_64_64 };
@@ -106,14 +107,8 @@ typedef struct Object {
 static uintptr_t PageOf(uintptr_t address) { return address & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1); }
 
 static int Store(const Object *object, uintptr_t *slot, uintptr_t value) {
-  size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
   uintptr_t page = PageOf((uintptr_t)slot);
-  bool read_only = page >= object->read_only && page < object->read_only_end;
-  if (read_only && mprotect((void *)page, page_size, PROT_READ | PROT_WRITE) < 0) return bgw_errno();
-  // One aligned word: another thread that calls through the slot meanwhile finds the one function or the other.
-  __atomic_store_n(slot, value, __ATOMIC_SEQ_CST);
-  if (read_only && mprotect((void *)page, page_size, PROT_READ) < 0) return bgw_errno();
-  return 0;
+  return BgwStoreWord(slot, value, page >= object->read_only && page < object->read_only_end);
 }
 
 static void PatchTable(const Object *object, Table table, Scan *scan) {

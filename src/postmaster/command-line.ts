@@ -79,6 +79,11 @@ export function checkNode(): void {
     throw cannotBeForked('It does not call pthread_create and madvise by way of the dynamic linker, so that its memory cannot be kept for a child.');
   }
   check(slots, 'mprotect');
+  const emptied = native.emptyPlatform();
+  if (emptied === -constants.errno.ENOENT) {
+    throw cannotBeForked('It does not export what tells V8 how many threads there are, without which worker_threads would hang in a child.');
+  }
+  check(emptied, 'mprotect');
 }
 
 function cannotBeForked(detail: string): ErrorData {

@@ -1,0 +1,22 @@
+// What core/platform.c does to Node's platform.
+#include <cerrno>
+
+#include "binding/args.h"
+#include "binding/node_symbols.h"
+extern "C" {
+#include "core/platform.h"
+}
+
+namespace bgw {
+
+static Napi::Value EmptyPlatform(const Napi::CallbackInfo& info) {
+  node::Environment* environment = CurrentEnvironment();
+  auto platform_of = Symbol<void* (*)(node::Environment*)>("_ZN4node23GetMultiIsolatePlatformEPNS_11EnvironmentE");
+  auto function = Symbol<uintptr_t>("_ZN4node12NodePlatform21NumberOfWorkerThreadsEv");
+  if (environment == nullptr || platform_of == nullptr || function == 0) return Number(info, -ENOENT);
+  return Number(info, BgwEmptyPlatform(platform_of(environment), function));
+}
+
+void InitPlatform(Napi::Object exports) { Export<EmptyPlatform>(exports, "emptyPlatform"); }
+
+}  // namespace bgw

@@ -1,0 +1,61 @@
+// Platform threads do not exist in a forked child, and a task that V8 posts to them there stays in their queue for ever. In spite of --single-threaded,
+// V8 posts some when a heap is collected (to clear references in Node 20, to scavenge in 26), as help that it can do without; but at the end of a
+// thread of worker_threads Node 20 and 26 wait until that queue is worked off: the hazard V4 of docs/fork-safety.md. V8 posts no more of them than the
+// platform says it has threads. So ours says none, and V8 does all the work itself, in every isolate.
+//
+// What it rests on: virtual functions are called by way of their class's table, to which an object's first word points (the Itanium C++ ABI). The slot is
+// found by the address of the function in it, which Node exports, so no order of slots is assumed.
+#include "platform.h"
+
+#include <errno.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "store_word.h"
+
+// More than v8::Platform and what Node derives from it have before the function that is looked for, less than what follows the table could fault by.
+enum { kSlots = 16 };
+
+static int NoWorkerThreads(void *platform) {
+  (void)platform;
+  return 0;
+}
+
+typedef struct Place {
+  uintptr_t address;
+  bool found, read_only;
+} Place;
+
+// Is the page of an address in a segment that was never writable, or that the dynamic linker has protected?
+static int LookAt(struct dl_phdr_info *info, size_t size, void *arg) {
+  (void)size;
+  Place *place = arg;
+  uintptr_t page_mask = ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+    uintptr_t start = info->dlpi_addr + header->p_vaddr, end = start + header->p_memsz;
+    if (header->p_type == PT_LOAD && place->address >= start && place->address < end) {
+      place->found = true;
+      if (!(header->p_flags & PF_W)) place->read_only = true;
+    }
+    if (header->p_type == PT_GNU_RELRO && place->address >= (start & page_mask) && place->address < (end & page_mask)) {
+      place->read_only = true;
+    }
+  }
+  return place->found;
+}
+
+int BgwEmptyPlatform(void *platform, uintptr_t number_of_worker_threads) {
+  uintptr_t *table = *(uintptr_t **)platform;
+  for (int i = 0; i < kSlots; i++) {
+    if (table[i] == (uintptr_t)NoWorkerThreads) return 0;
+    if (table[i] != number_of_worker_threads) continue;
+    Place place = {.address = (uintptr_t)&table[i]};
+    dl_iterate_phdr(LookAt, &place);
+    if (!place.found) return -ENOENT;
+    return BgwStoreWord(&table[i], (uintptr_t)NoWorkerThreads, place.read_only);
+  }
+  return -ENOENT;
+}

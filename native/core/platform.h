@@ -1,0 +1,10 @@
+// Node's platform, which V8 asks for threads: ours has none to offer. The postmaster, before anything else; its children inherit it.
+#pragma once
+
+#include <stdint.h>
+
+#include "result.h"
+
+// From here on this object's virtual function says 0. Named by the address of the function that its class has now. Again does no harm. Result: 0, or -errno:
+// -ENOENT where the class's table does not have the function.
+BGW_MUST_CHECK int BgwEmptyPlatform(void *platform, uintptr_t number_of_worker_threads);

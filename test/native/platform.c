@@ -1,0 +1,68 @@
+// A class's table of virtual functions, with one function in it changed.
+#include "core/platform.h"
+
+#include "support.h"
+
+typedef struct Object {
+  int (**table)(void *);
+} Object;
+
+static int first(void *object) { return object == NULL ? -1 : 1; }
+static int threads(void *object) { return object == NULL ? -1 : 4; }
+static int last(void *object) { return object == NULL ? -1 : 3; }
+static int elsewhere(void *object) { return object == NULL ? -1 : 5; }
+
+enum { kPage = 4096, kTable = 24 };
+
+// As long as a real one, so that looking for what is not there ends in it.
+#define TABLE \
+  { first, threads, last, last, last, last, last, last, last, last, last, last, last, last, last, last, last }
+static int (*const read_only_table[kTable])(void *) = TABLE;
+static int (*writable_table[kTable])(void *) = TABLE;
+static int writable_neighbour = 7;
+
+static int call(Object *object, int slot) { return ((int (*volatile *)(void *))object->table)[slot](object); }
+
+TEST(the_function_says_none_from_then_on_and_its_neighbours_are_as_they_were) {
+  Object object = {.table = (int (**)(void *))read_only_table};
+  CHECK_EQ(call(&object, 1), 4);
+  CHECK_EQ(BgwEmptyPlatform(&object, (uintptr_t)threads), 0);
+  CHECK_EQ(call(&object, 0), 1);
+  CHECK_EQ(call(&object, 1), 0);
+  CHECK_EQ(call(&object, 2), 3);
+}
+
+TEST(again_does_no_harm) {
+  Object object = {.table = (int (**)(void *))read_only_table};
+  CHECK_EQ(BgwEmptyPlatform(&object, (uintptr_t)threads), 0);
+  CHECK_EQ(BgwEmptyPlatform(&object, (uintptr_t)threads), 0);
+  CHECK_EQ(call(&object, 1), 0);
+}
+
+TEST(where_the_function_is_not_in_the_table_the_caller_is_told) {
+  Object object = {.table = (int (**)(void *))read_only_table};
+  CHECK_EQ(BgwEmptyPlatform(&object, (uintptr_t)elsewhere), -ENOENT);
+  CHECK_EQ(call(&object, 1), 4);
+}
+
+TEST(a_table_that_was_read_only_is_so_again) {
+  Object object = {.table = (int (**)(void *))read_only_table};
+  CHECK_EQ(BgwEmptyPlatform(&object, (uintptr_t)threads), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    *(void *volatile *)&object.table[1] = NULL;
+    _exit(0);
+  }
+  int status = check_wait(child);
+  // The sanitizers end their process by themselves.
+  CHECK(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV : WEXITSTATUS(status) != 0);
+}
+
+TEST(a_table_that_was_writable_stays_so) {
+  Object object = {.table = writable_table};
+  CHECK_EQ(BgwEmptyPlatform(&object, (uintptr_t)threads), 0);
+  CHECK_EQ(call(&object, 1), 0);
+  *(volatile int *)&writable_neighbour = 8;
+  writable_table[2] = first;
+  CHECK_EQ(call(&object, 2), 1);
+}
