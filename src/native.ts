@@ -170,8 +170,6 @@ export interface Native {
   /** Can this Node's exits be taken over? With `install` they are, for good; `runCallbacks` runs where Node itself ends the process. */
   takeExits(install: boolean, runCallbacks: () => void): boolean;
   exitNow(status: number): never;
-  /** In a child: calls back when nothing keeps the event loop alive, with `false`; with `true` where after that still nothing does. */
-  watchLoopEnd(callback: (again: boolean) => void): number;
   exitDirty(status: number): never;
   abort(): never;
 }

@@ -28,7 +28,6 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitDsm(exports);
   InitPrivileges(exports);
   InitExit(exports);
-  InitLoopEnd(exports);
   InitPlatform(exports);
   return exports;
 }

@@ -76,7 +76,6 @@ void InitProcess(Napi::Object exports);
 void InitDsm(Napi::Object exports);
 void InitPrivileges(Napi::Object exports);
 void InitExit(Napi::Object exports);
-void InitLoopEnd(Napi::Object exports);
 void InitPlatform(Napi::Object exports);
 
 }  // namespace bgw

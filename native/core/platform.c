@@ -1,7 +1,7 @@
 // Platform threads do not exist in a forked child, and a task that V8 posts to them there stays in their queue for ever. In spite of --single-threaded,
-// V8 posts some when a heap is collected (to clear references in Node 20, to scavenge in 26), as help that it can do without; but at the end of a
-// thread of worker_threads Node 20 and 26 wait until that queue is worked off: the hazard V4 of docs/fork-safety.md. V8 posts no more of them than the
-// platform says it has threads. So ours says none, and V8 does all the work itself, in every isolate.
+// V8 posts some when a heap is collected (to clear references in Node 20, to scavenge in 26), as help that it can do without; but at the end of an
+// event loop, the child's own or that of a thread of worker_threads, Node 20 and 26 wait until that queue is worked off: the hazard V4 of
+// docs/fork-safety.md. V8 posts no more of them than the platform says it has threads. So ours says none, and V8 does all the work itself, in every isolate.
 //
 // What it rests on: virtual functions are called by way of their class's table, to which an object's first word points (the Itanium C++ ABI). The slot is
 // found by the address of the function in it, which Node exports, so no order of slots is assumed.

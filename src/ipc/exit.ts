@@ -128,10 +128,4 @@ export function installExits(): void {
     return native.exitNow(status === -1 ? code : status);
   };
   Object.defineProperty(process, 'reallyExit', { value: leave, configurable: true, writable: true });
-  // Node's own end of the event loop would wait for threads that do not exist in a child (E2): so it is ours, with the same events.
-  const loopEnds = (again: boolean): void => {
-    if (again) process.exit(process.exitCode ?? 1);
-    process.emit('beforeExit', Number(process.exitCode ?? 0));
-  };
-  check(native.watchLoopEnd(loopEnds), 'uv_prepare_start');
 }
