@@ -32,7 +32,11 @@ function checkLinks(name) {
 
 /** The names that src/index.ts re-exports: the public interface. */
 function publicNames() {
-  return [...read('src/index.ts').matchAll(/export\s+(?:type\s+)?\{([^}]*)\}/g)]
+  const index = read('src/index.ts');
+  const whole = [...index.matchAll(/export\s+\*\s+from\s+'\.\/([^']+)\.js'/g)].flatMap(([, module]) =>
+    [...read(`src/${module}.ts`).matchAll(/^export (?:const|let|function|class|interface|type) (\w+)/gm)].map((match) => match[1]),
+  );
+  const named = [...index.matchAll(/export\s+(?:type\s+)?\{([^}]*)\}/g)]
     .flatMap((match) => match[1].replaceAll(/\/\/.*$/gm, '').split(','))
     .map((name) =>
       name
@@ -41,6 +45,7 @@ function publicNames() {
         .replace(/^.*\sas\s+/, ''),
     )
     .filter((name) => name !== '');
+  return [...whole, ...named];
 }
 
 const DECLARATION = /^\s*(?:(?:export|declare|abstract|async)\s+)*(?:function\*?|class|const|let|interface|type|enum)\s+(\w+)/;

@@ -33,6 +33,8 @@ import {
   SPI_OK_SELECT,
   SPI_OK_UPDATE_RETURNING,
   SPI_OK_UTILITY,
+  STATE_IDLE,
+  STATE_RUNNING,
   WL_EXIT_ON_PM_DEATH,
   WL_LATCH_SET,
   WL_TIMEOUT,
@@ -52,6 +54,7 @@ import {
   myBgworkerEntry,
   myLatch,
   myProcPid,
+  pgstatReportActivity,
   pqsignal,
   processConfigFile,
   processSharedPreloadLibrariesInProgress,
@@ -207,6 +210,7 @@ function setting(name) {
 async function initializeWorkerSpi(schema) {
   await startTransactionCommand();
   spiConnect();
+  pgstatReportActivity(STATE_RUNNING, 'initializing worker_spi schema');
 
   const namespaces = await spiExecute('SELECT 1 FROM pg_namespace WHERE nspname = $1', { values: [schema] });
   if (namespaces.code !== SPI_OK_SELECT) elog(FATAL, `SPI_execute failed: error code ${namespaces.code}`);
@@ -220,6 +224,7 @@ async function initializeWorkerSpi(schema) {
 
   spiFinish();
   await commitTransactionCommand();
+  pgstatReportActivity(STATE_IDLE, null);
 }
 
 /**
@@ -231,14 +236,17 @@ async function addDeltas(schema) {
   await startTransactionCommand();
   spiConnect();
 
-  const { code, rows } = await spiExecute(`
+  const command = `
     WITH deleted AS (DELETE FROM ${schema}.counted WHERE type = 'delta' RETURNING value),
          total AS (SELECT coalesce(sum(value), 0) AS sum FROM deleted)
     UPDATE ${schema}.counted SET value = counted.value + total.sum
-      FROM total WHERE type = 'total' RETURNING counted.value`);
+      FROM total WHERE type = 'total' RETURNING counted.value`;
+  pgstatReportActivity(STATE_RUNNING, command); // `bgworker ps` shows it; what the query does, the database knows by itself
+  const { code, rows } = await spiExecute(command);
   if (code !== SPI_OK_UPDATE_RETURNING) elog(FATAL, `cannot select from table ${schema}.counted: error code ${code}`);
 
   spiFinish();
   await commitTransactionCommand();
+  pgstatReportActivity(STATE_IDLE, null);
   return rows.length === 0 ? null : Number(rows[0]?.['value']);
 }

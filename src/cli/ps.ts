@@ -15,6 +15,15 @@ function restart(seconds: number | null): string | null {
 const startedAt = (milliseconds: number | null): string | null =>
   milliseconds === null ? null : new Date(milliseconds).toISOString().replace('T', ' ').slice(0, 19);
 
+/** Enough to know it by; `--json` has it all. */
+const QUERY_WIDTH = 60;
+
+function oneLine(query: string | null): string | null {
+  if (query === null) return null;
+  const line = query.replaceAll(/\s+/g, ' ').trim();
+  return line.length > QUERY_WIDTH ? `${line.slice(0, QUERY_WIDTH - 1).replace(/[\ud800-\udbff]$/, '')}…` : line;
+}
+
 const COLUMNS: readonly Column<ActivityEntry>[] = [
   { heading: 'pid', align: 'right', cell: ({ pid }) => pid },
   { heading: 'kind', align: 'left', cell: ({ kind }) => kind },
@@ -24,6 +33,8 @@ const COLUMNS: readonly Column<ActivityEntry>[] = [
   { heading: 'slot', align: 'right', cell: ({ slot }) => slot },
   { heading: 'started (UTC)', align: 'left', cell: (entry) => startedAt(entry.startedAt) },
   { heading: 'restart', align: 'right', cell: ({ restartTime }) => restart(restartTime) },
+  { heading: 'activity', align: 'left', cell: ({ backendState }) => backendState },
+  { heading: 'query', align: 'left', cell: ({ query }) => oneLine(query) },
 ];
 
 /** Without the session that asked: who looks for processes does not look for the looking. */

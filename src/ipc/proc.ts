@@ -4,6 +4,7 @@
 import type { Latch } from './latch.js';
 import type { BackendType } from '../globals.js';
 import { native } from '../native.js';
+import { type BackendStatus, initBackendStatus, readBackendStatus } from './backend-status.js';
 import { PROC, PROC_SIZE } from '../shmem/layout.js';
 import { type SharedMemory, sharedMemory } from '../shmem/shmem.js';
 import { BGW_MAXLEN } from '../constants.js';
@@ -26,7 +27,7 @@ export interface PGPROC {
 export let myProc: PGPROC | null = null;
 
 /** One process as a listing shows it. */
-export interface ProcEntry {
+export interface ProcEntry extends BackendStatus {
   readonly pid: number;
   readonly kind: BackendType;
   readonly name: string;
@@ -76,6 +77,7 @@ export function initProcess(index: number, entry: { pid: number; kind: BackendTy
   memory.storeDouble(offset + PROC.startedAt, Date.now());
   memory.storeBytes(offset + PROC.name, BGW_MAXLEN, Buffer.from(entry.name));
   memory.storeBytes(offset + PROC.type, BGW_MAXLEN, Buffer.from(entry.type));
+  initBackendStatus(index);
   // A process that died in this entry may have left its latch owned: the entry is ours alone now.
   native.initLatch(offset + PROC.latch);
   native.procAttach(offset + PROC.flag, offset + PROC.latch);
@@ -110,14 +112,17 @@ export function procArray(): ProcEntry[] {
     const offset = procOffset(memory, index);
     const pid = memory.load(offset + PROC.pid);
     if (pid === 0 || memory.load(offset + PROC.flag) !== PM_CHILD_ACTIVE) continue;
-    entries.push({
+    const entry: ProcEntry = {
       pid,
       kind: KINDS[memory.load(offset + PROC.kind)] ?? 'client backend',
       name: memory.loadText(offset + PROC.name, BGW_MAXLEN),
       type: memory.loadText(offset + PROC.type, BGW_MAXLEN),
       workerSlot: memory.load(offset + PROC.workerSlot),
       startedAt: memory.loadDouble(offset + PROC.startedAt),
-    });
+      ...readBackendStatus(index),
+    };
+    // Another process may have come into the entry since.
+    if (memory.load(offset + PROC.pid) === pid) entries.push(entry);
   }
   return entries;
 }

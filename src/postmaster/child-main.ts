@@ -14,7 +14,7 @@ import { WL_EXIT_ON_PM_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latc
 import { PMSIGNAL_BEGIN_HOT_STANDBY, PMSIGNAL_RECOVERY_FINISHED, PMSIGNAL_RECOVERY_STARTED, sendPostmasterSignal } from '../ipc/pmsignal.js';
 import { initProcess } from '../ipc/proc.js';
 import { reportServerState } from '../ipc/server-state.js';
-import { setPsDisplay } from '../ipc/ps-status.js';
+import { initPsDisplay } from '../ipc/ps-status.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, pqsignal } from '../ipc/signals.js';
 import { backendMain } from '../session/backend.js';
 import { backgroundWorkerMain } from '../worker/main.js';
@@ -27,7 +27,7 @@ const PMSIGNAL = {
 
 function startupMain(procIndex: number): void {
   setMyLatch(initProcess(procIndex, { pid: myProcPid, kind: 'startup', name: 'startup', type: 'startup', workerSlot: -1 }));
-  setPsDisplay('startup');
+  initPsDisplay('startup');
   pqsignal('SIGTERM', () => procExit(1));
   pqsignal('SIGCHLD', SIG_DFL);
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGPWR'] as const) pqsignal(signal, SIG_IGN);

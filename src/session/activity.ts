@@ -5,10 +5,11 @@ import { copySlotDescriptor, slotInUse, slotPid, slotTerminate, totalSlots } fro
 import { InvalidPid } from '../constants.js';
 import { type BackendType, pgStartTime, postmasterPid } from '../globals.js';
 import { withBackgroundWorkerLock } from '../ipc/lwlock.js';
-import { procArray } from '../ipc/proc.js';
+import type { BackendStatus } from '../ipc/backend-status.js';
+import { type ProcEntry, procArray } from '../ipc/proc.js';
 
-/** One process, or one worker that has none at the moment. */
-export interface ActivityEntry {
+/** One process, or one worker that has none at the moment; with what it reported last (`pgstatReportActivity`). */
+export interface ActivityEntry extends BackendStatus {
   /** null: not running. */
   readonly pid: number | null;
   readonly kind: BackendType;
@@ -29,6 +30,18 @@ function workerState(pid: number, terminate: boolean): string {
   return pid === InvalidPid ? 'waiting to start' : 'stopped';
 }
 
+const NOT_REPORTED: BackendStatus = { backendState: null, query: null, queryStart: null, stateChange: null };
+
+function statusOf(proc: BackendStatus | undefined): BackendStatus {
+  if (proc === undefined) return NOT_REPORTED;
+  const { backendState, query, queryStart, stateChange } = proc;
+  return { backendState, query, queryStart, stateChange };
+}
+
+function described({ pid, kind, name, type, startedAt }: ProcEntry): Omit<ActivityEntry, keyof BackendStatus> {
+  return { pid, kind, name, type, state: 'running', slot: null, startedAt, restartTime: null };
+}
+
 /** Everything that the postmaster has, itself first, workers by slot. Any backend. */
 export function bgStatGetActivity(): ActivityEntry[] {
   const procs = procArray();
@@ -41,10 +54,9 @@ export function bgStatGetActivity(): ActivityEntry[] {
     slot: null,
     startedAt: pgStartTime,
     restartTime: null,
+    ...NOT_REPORTED,
   };
-  const others = procs
-    .filter(({ kind }) => kind !== 'background worker')
-    .map(({ pid, kind, name, type, startedAt }) => ({ pid, kind, name, type, state: 'running', slot: null, startedAt, restartTime: null }));
+  const others = procs.filter(({ kind }) => kind !== 'background worker').map((proc) => ({ ...statusOf(proc), ...described(proc) }));
   const workers: ActivityEntry[] = withBackgroundWorkerLock(() => {
     const entries: ActivityEntry[] = [];
     for (let slot = 0; slot < totalSlots(); slot++) {
@@ -61,6 +73,7 @@ export function bgStatGetActivity(): ActivityEntry[] {
         slot,
         startedAt: proc?.startedAt ?? null,
         restartTime,
+        ...statusOf(proc),
       });
     }
     return entries;

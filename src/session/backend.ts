@@ -39,7 +39,7 @@ import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latc
 import { initProcess } from '../ipc/proc.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, pqsignal } from '../ipc/signals.js';
-import { setPsDisplay } from '../ipc/ps-status.js';
+import { initPsDisplay } from '../ipc/ps-status.js';
 import { check, native } from '../native.js';
 import { HEADER } from '../shmem/layout.js';
 
@@ -164,7 +164,7 @@ function armQuitMessages(fd: number): void {
 export function backendMain(procIndex: number, client: ClientConnection): void {
   const name = `session of PID ${client.pid}`;
   setMyLatch(initProcess(procIndex, { pid: myProcPid, kind: 'client backend', name, type: 'client backend', workerSlot: -1 }));
-  setPsDisplay(name);
+  initPsDisplay(name);
   pqsignal('SIGTERM', () => {
     ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: 'terminating connection due to administrator command' });
   });

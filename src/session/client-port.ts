@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 
 import { parsePasswd } from '../database/os-user.js';
 import type { ProcPort } from '../globals.js';
+import { STATE_IDLE, STATE_RUNNING, pgstatReportActivity } from '../ipc/backend-status.js';
 
 function osUserName(uid: number): string | null {
   try {
@@ -43,6 +44,11 @@ export class ClientPort implements ProcPort {
   called(name: string): () => void {
     const call = { name: name.replaceAll(/\p{Cc}/gu, '?') };
     this.#calls.add(call);
-    return () => void this.#calls.delete(call);
+    pgstatReportActivity(STATE_RUNNING, this.activity);
+    return () => {
+      this.#calls.delete(call);
+      if (this.#calls.size > 0) pgstatReportActivity(STATE_RUNNING, this.activity);
+      else pgstatReportActivity(STATE_IDLE, null);
+    };
   }
 }

@@ -7,7 +7,7 @@ import { BGW_EXTRALEN, BGW_MAXLEN, MAXPGPATH } from '../constants.js';
 
 /** 'BGW1', little endian; and the version of this file's layout. */
 export const SHMEM_MAGIC = 0x31574742;
-export const SHMEM_VERSION = 2;
+export const SHMEM_VERSION = 3;
 
 // Header. Writer: the postmaster, before it forks anything; then only `pmState`, and `quitReason` before it sends SIGQUIT (readers: the handlers).
 // `serverState` is the startup process's: it stores what it sees of the database server, then sends PMSIGNAL_SERVER_STATE, at which the postmaster loads it.
@@ -98,6 +98,15 @@ export const PROC = { flag: 0, pid: 4, kind: 8, workerSlot: 12, latch: 16, start
 export const PROC_SIZE = 256;
 
 /**
+ * What a process says that it is doing; one entry for each of the above, under the same index. Writer: the child that has the process's entry, which
+ * empties it when it joins. Readers: any backend, at any time. `changeCount` is odd while the rest changes: src/ipc/backend-status.ts has the protocol.
+ */
+export const STATUS = { changeCount: 0, state: 4, stateStart: 8, activityStart: 16, activityLength: 24, activity: 32 } as const;
+/** PostgreSQL's default of track_activity_query_size: 1,023 bytes, and a zero. */
+export const STATUS_ACTIVITY_SIZE = 1024;
+export const STATUS_SIZE = 1088;
+
+/**
  * Dynamic shared memory: native/core/dsm.h has the control structure, and says who writes what. So many segments, as PostgreSQL
  * (PG_DYNSHMEM_FIXED_SLOTS, PG_DYNSHMEM_SLOTS_PER_BACKEND).
  */
@@ -121,6 +130,7 @@ export interface ShmemLayout {
   readonly totalProcs: number;
   readonly slotsOffset: number;
   readonly procsOffset: number;
+  readonly statusOffset: number;
   readonly dsmControlOffset: number;
   readonly dsmRegistryOffset: number;
   /** How many segments there may be, and how many entries the registry has. */
@@ -139,13 +149,14 @@ const roundUp = (value: number, unit: number): number => Math.ceil(value / unit)
 export function layoutShmem(totalSlots: number, totalProcs: number, addinSize: number = 0): ShmemLayout {
   const procsOffset = SLOTS_OFFSET + totalSlots * SLOT_SIZE;
   const dsmMaxItems = DSM_FIXED_SLOTS + DSM_SLOTS_PER_BACKEND * totalProcs;
-  const dsmControlOffset = roundUp(procsOffset + totalProcs * PROC_SIZE, 64);
+  const statusOffset = roundUp(procsOffset + totalProcs * PROC_SIZE, 64);
+  const dsmControlOffset = roundUp(statusOffset + totalProcs * STATUS_SIZE, 64);
   const dsmRegistryOffset = dsmControlOffset + roundUp(DSM_CONTROL_SIZE + dsmMaxItems * DSM_ITEM_SIZE, 64);
   const indexOffset = roundUp(dsmRegistryOffset + DSM_REGISTRY_ENTRIES + dsmMaxItems * DSM_REGISTRY_ENTRY_SIZE, AREA_ALIGN);
   const areaOffset = roundUp(indexOffset + INDEX_ENTRIES * INDEX_ENTRY_SIZE, AREA_ALIGN);
   const size = roundUp(areaOffset + addinSize + AREA_SLACK, PAGE);
   const dsm = { dsmControlOffset, dsmRegistryOffset, dsmMaxItems };
-  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, ...dsm, indexOffset, areaOffset, size };
+  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, statusOffset, ...dsm, indexOffset, areaOffset, size };
 }
 
 // What the numbers above were made from; a change of a size must not let fields overlap.
@@ -157,6 +168,7 @@ const fits =
   SLOT.extra + BGW_EXTRALEN <= SLOT_SIZE &&
   PROC.type === PROC.name + BGW_MAXLEN &&
   PROC.type + BGW_MAXLEN <= PROC_SIZE &&
+  STATUS.activity + STATUS_ACTIVITY_SIZE <= STATUS_SIZE &&
   BACKGROUND_WORKER_LOCK_OFFSET + LWLOCK_SIZE <= SHMEM_INDEX_LOCK_OFFSET &&
   SHMEM_INDEX_LOCK_OFFSET + LWLOCK_SIZE <= PARALLEL.registerCount &&
   ADDIN_SHMEM_INIT_LOCK_OFFSET + LWLOCK_SIZE <= AREA.freeOffset &&

@@ -15,7 +15,7 @@ import { procExit } from '../ipc/exit.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, statementCancelHandler } from '../ipc/interrupt.js';
 import { myLatch, setLatch, setMyLatch } from '../ipc/latch.js';
 import { initProcess } from '../ipc/proc.js';
-import { setPsDisplay } from '../ipc/ps-status.js';
+import { initPsDisplay } from '../ipc/ps-status.js';
 import { SIG_DFL, SIG_IGN, armBgworkerDie, bgworkerDie, pqsignal } from '../ipc/signals.js';
 import { native } from '../native.js';
 import { detachSharedMemory } from '../shmem/shmem.js';
@@ -92,7 +92,7 @@ async function run(descriptor: Descriptor): Promise<void> {
 export function backgroundWorkerMain(descriptor: Descriptor, slot: number, procIndex: number): void {
   setMyBgworkerEntry(descriptor);
   setMyBackendType('background worker', descriptor.type);
-  setPsDisplay(descriptor.name);
+  initPsDisplay(descriptor.name);
   installSignalHandlers(descriptor);
   watchForStrayErrors(descriptor);
   joinSharedMemory(descriptor, procIndex, slot);

@@ -21,6 +21,9 @@ import {
   SHMEM_INDEX_LOCK_OFFSET,
   SLOT,
   SLOT_SIZE,
+  STATUS,
+  STATUS_ACTIVITY_SIZE,
+  STATUS_SIZE,
   layoutShmem,
 } from '../../../src/shmem/layout.js';
 
@@ -30,8 +33,16 @@ interface Span {
   readonly size: number;
 }
 
-const TEXTS: Record<string, number> = { name: 96, type: 96, functionName: 96, libraryName: 1024, extra: 128, latch: 16 };
-const LONGS = new Set(['generation', 'mainArg', 'startedAt', 'freeOffset']);
+const TEXTS: Record<string, number> = {
+  name: 96,
+  type: 96,
+  functionName: 96,
+  libraryName: 1024,
+  extra: 128,
+  latch: 16,
+  activity: STATUS_ACTIVITY_SIZE,
+};
+const LONGS = new Set(['generation', 'mainArg', 'startedAt', 'freeOffset', 'stateStart', 'activityStart']);
 const spans = (fields: Readonly<Record<string, number>>): Span[] =>
   Object.entries(fields).map(([name, at]) => ({ name, at, size: TEXTS[name] ?? (LONGS.has(name) ? 8 : 4) }));
 
@@ -46,6 +57,8 @@ function expectApart(all: readonly Span[], size: number): void {
 describe('layout', () => {
   test('a slot’s fields do not overlap, and are aligned', () => expectApart(spans(SLOT), SLOT_SIZE));
   test('a process’s fields do not overlap, and are aligned', () => expectApart(spans(PROC), PROC_SIZE));
+
+  test('what a process reports does not overlap, and is aligned', () => expectApart(spans(STATUS), STATUS_SIZE));
 
   test('header, flags, lock and counters stand apart, before the slots', () => {
     const flags = { name: 'pmsignal', at: PMSIGNAL_OFFSET, size: 4 * NUM_PMSIGNALS };
