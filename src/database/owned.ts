@@ -12,19 +12,7 @@
 // do, because the workers of a root postmaster are another operating-system user than the server.
 
 import { spawnSync } from 'node:child_process';
-import {
-  appendFileSync,
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
 import { ErrorData } from '../elog/error-data.js';
@@ -38,6 +26,7 @@ import {
 } from '../elog/errcodes.js';
 import { ownedConninfo, ownedSocketDir, OWNED_PORT } from './conninfo.js';
 import { findPostgres, majorVersion, type PostgresInstallation } from './find-postgres.js';
+import { endLeftBehind, isServerOf, isStopping, lockFilePid, waitForShutdown } from './left-behind.js';
 import { copyNpmPostgres } from './npm-postgres.js';
 import { chooseDatabaseUser, firstClosedDirectory, type OsUser } from './os-user.js';
 
@@ -87,7 +76,7 @@ export function prepareOwnedCluster(options: PrepareOwnedClusterOptions): OwnedC
   const postgres = reachable(findInstallation(options, dataDir, clusterVersion), dataDir, user);
   if (clusterVersion !== null) {
     checkVersion(clusterVersion, postgres);
-    checkNotRunning(pgdata);
+    checkNotRunning(pgdata, options.log);
   } else {
     options.log(`creating a database cluster with PostgreSQL ${postgres.version} in "${pgdata}"`);
     createCluster(pgdata, postgres, user);
@@ -205,33 +194,22 @@ function checkVersion(clusterVersion: string, postgres: PostgresInstallation): v
 }
 
 /**
- * Refuses to start beside a live server of this cluster (one that outlived its postmaster). A stale lock file is left alone: the server takes it over.
+ * Refuses to start beside a live server of this cluster (one that outlived its postmaster); one that is shutting down, as the kernel told it when its
+ * postmaster was killed, is waited for. What is left of a dead one is ended, and its stale lock file left alone: the server takes it over.
  * PostgreSQL: CreateLockFile, src/backend/utils/init/miscinit.c; the pid alone is not trusted here, as it may have been reused after a restart of the machine.
  */
-function checkNotRunning(pgdata: string): void {
-  const lockFile = join(pgdata, 'postmaster.pid');
-  if (!existsSync(lockFile)) return;
-  // The pid is negative in a stand-alone backend's file.
-  const pid = Math.abs(Number.parseInt(readFileSync(lockFile, 'utf8'), 10));
-  if (!Number.isInteger(pid) || pid === 0 || !isServerOf(pgdata, pid)) return;
+function checkNotRunning(pgdata: string, log: (message: string) => void): void {
+  const pid = lockFilePid(pgdata);
+  if (pid === 0 || !isServerOf(pgdata, pid)) return endLeftBehind(pgdata);
+  if (isStopping(pgdata)) {
+    log(`waiting for the database server of an earlier postmaster (PID ${pid}) to shut down`);
+    if (waitForShutdown(pgdata, pid)) return;
+  }
   throw new ErrorData({
     code: ERRCODE_LOCK_FILE_EXISTS,
     message: 'lock file "postmaster.pid" already exists',
     hint: `Is another postmaster (PID ${pid}) running in data directory "${pgdata}"? If it was left behind, stop it with "kill -INT ${pid}".`,
   });
-}
-
-/** Every process of a server has its data directory as its working directory; who may not see that (root in a container) looks at the command line. */
-function isServerOf(pgdata: string, pid: number): boolean {
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`) === pgdata;
-  } catch {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(pgdata);
-    } catch {
-      return false;
-    }
-  }
 }
 
 function createCluster(pgdata: string, postgres: PostgresInstallation, user: OsUser | null): void {

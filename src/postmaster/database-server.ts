@@ -5,6 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 
 import { decodeWaitStatus } from './wait-status.js';
+import { endLeftBehind } from '../database/left-behind.js';
 import type { OwnedCluster } from '../database/owned.js';
 import { ERRCODE_SYSTEM_ERROR } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
@@ -38,6 +39,8 @@ export class DatabaseServer {
 
   #spawn(): number {
     const { file, args, env, uid, gid, cwd, logFile } = this.#cluster;
+    // After its own postmaster was killed: the new one would refuse to start beside them.
+    endLeftBehind(cwd);
     const input = openSync('/dev/null', 'r');
     const log = openSync(logFile, 'a', 0o600);
     try {
