@@ -173,7 +173,7 @@ function attemptsAt({ name, address, port }: Host, info: Conninfo): ClientConfig
   // The client would take the variable USER; libpq asks the system, which also works where that variable is not set.
   const user = info['user'] || userInfo().username;
   const database = info['dbname'] || user;
-  const timeout = integer(info, 'connect_timeout');
+  const timeout = integer(info, 'connect_timeout') ?? DEFAULT_CONNECT_TIMEOUT;
   const isSocket = address.startsWith('/');
   const stream = keepalives(info);
   const attempts: TlsAttempt[] = tlsAttempts(name === address ? info : { ...info, host: name });
@@ -186,11 +186,14 @@ function attemptsAt({ name, address, port }: Host, info: Conninfo): ClientConfig
     ssl,
     enableChannelBinding: (info['channel_binding'] || 'disable') !== 'disable',
     ...(isSocket || stream === undefined ? {} : { stream }),
-    ...(timeout === undefined || timeout <= 0 ? {} : { connectionTimeoutMillis: timeout * 1000 }),
+    ...(timeout <= 0 ? {} : { connectionTimeoutMillis: timeout * 1000 }),
     ...(info['options'] ? { options: info['options'] } : {}),
     sslnegotiation: ssl !== false && info['sslnegotiation'] === 'direct' ? 'direct' : 'postgres',
   }));
 }
+
+/** Ours, where nothing is said, in seconds: a server may take a connection and then be silent. libpq waits for ever, and so does `connect_timeout=0`. */
+const DEFAULT_CONNECT_TIMEOUT = 30;
 
 /** Ours, where nothing is said: a connection that is lost without a word is found within two minutes. The system's would be two hours. */
 const DEFAULT_KEEPALIVES = { idle: 60, interval: 10, count: 5 };

@@ -4,9 +4,11 @@
 import pg from 'pg';
 import { ErrorData, type ErrorFields } from '../elog/error-data.js';
 import { ERRCODE_OBJECT_IN_USE, ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
+import { getConfigOption } from '../guc/guc.js';
 import { type Cancellation, endIfAsked, interruptible, queryWasCanceled } from './cancel.js';
 import type { ProtocolQuery } from './protocol-query.js';
 import { endsConnection, lostConnection, noticeLevel, sayGoodbye, serverFields, statementError } from './server-error.js';
+import { SilenceWatch } from './sign-of-life.js';
 import { type StatementOptions, StatementQuery, type StatementResult } from './statement-query.js';
 
 export interface ConnectionOwner {
@@ -45,11 +47,13 @@ export class DatabaseConnection {
   readonly #client: pg.Client;
   readonly #parameters: Map<string, string>;
   #unneeded: string[] = [];
+  readonly #silence: SilenceWatch;
   #busy = false;
   #closing = false;
   #lost = false;
 
   constructor(client: pg.Client, parameters: Map<string, string>, databaseOid: number, owner: ConnectionOwner) {
+    this.#silence = new SilenceWatch(client, getConfigOption('database_check_interval') * 1000);
     this.#client = client;
     this.#parameters = parameters;
     this.databaseOid = databaseOid;
@@ -105,6 +109,7 @@ export class DatabaseConnection {
       throw new ErrorData({ code: ERRCODE_OBJECT_IN_USE, message: 'another command is already in progress', hint });
     }
     this.#busy = true;
+    this.#silence.begin();
     query.closeFirst = this.#unneeded;
     this.#unneeded = [];
     try {
@@ -124,6 +129,7 @@ export class DatabaseConnection {
       throw new ErrorData({ ...lostConnection(err, this.owner.type), severity: 'FATAL' });
     } finally {
       this.#busy = false;
+      this.#silence.end();
     }
   }
 
