@@ -11,7 +11,7 @@
 // holds back the workers that would connect to it (schedule.ts). The question needs no privilege but CONNECT.
 
 import pg from 'pg';
-import { LOG, type ErrorData, type ErrorFields } from '../elog/error-data.js';
+import { LOG, WARNING, type ErrorData, type ErrorFields } from '../elog/error-data.js';
 import { ERRCODE_CANNOT_CONNECT_NOW, ERRCODE_INSUFFICIENT_PRIVILEGE } from '../elog/errcodes.js';
 import { connectClient, hangUp } from './connect.js';
 import type { DatabaseConninfo } from './conninfo.js';
@@ -34,6 +34,8 @@ export interface StartupProcessOptions {
   readonly log: (level: number, fields: ErrorFields) => void;
   /** How often a server that reads and writes is asked whether it still does; 0: never, the end of the connection says enough. */
   readonly checkIntervalMs: number;
+  /** Says in the log if a pooler stands between us and the server. */
+  readonly lookForPooler?: boolean;
   /** Ends the watch; the process itself just exits. */
   readonly signal?: AbortSignal;
 }
@@ -60,6 +62,7 @@ class Watch {
   /** null: nothing yet. */
   #seen: SeenServer | null = null;
   #wasPrimary = false;
+  #lookedForPooler = false;
   /** What has been said of a server that does not let us in; said again when it has let us in meanwhile. */
   readonly #told = new Set<string>();
 
@@ -97,6 +100,7 @@ class Watch {
       while (!over.signal.aborted) {
         const inRecovery = await withTimeout(isInRecovery(client));
         this.#see(inRecovery ? 'standby' : 'primary');
+        await this.#lookForPooler(client);
         await sleep(inRecovery ? PROMOTION_POLL_MS : checkIntervalMs || Infinity, over.signal);
       }
     } catch (err) {
@@ -128,6 +132,26 @@ class Watch {
     if (this.#raised.has(signal)) return;
     this.#raised.add(signal);
     this.#options.raise(signal);
+  }
+
+  /** Once. Whoever is told a backend's pid that is not that of the backend which serves it has a pooler in between. */
+  async #lookForPooler(client: pg.Client): Promise<void> {
+    const { lookForPooler, conninfo, log } = this.#options;
+    if (lookForPooler !== true || this.#lookedForPooler) return;
+    this.#lookedForPooler = true;
+    const pid = await withTimeout(backendPid(client));
+    if (pid === (client as unknown as { processID: number }).processID) return;
+    // A pool of transactions has lent our idle connection's backend to nobody else yet, and lends it to the next who asks; a pool of sessions cannot.
+    const other = await connectClient(conninfo(), { overrides: { application_name: 'bgworker startup' } });
+    const pools = await withTimeout(backendPid(other)).finally(() => hangUp(other));
+    if (pools === pid)
+      log(WARNING, { message: 'database server is reached through a pooler of transactions', detail: `${NO_SESSION}.`, hint: POOLER_HINT });
+    else
+      log(LOG, {
+        message: 'database server is reached through a connection pooler',
+        detail: `If it pools transactions: ${NO_SESSION}.`,
+        hint: POOLER_HINT,
+      });
   }
 
   #tellOnce(fields: ErrorFields): void {
@@ -169,6 +193,14 @@ class Watch {
 
 const WAITING_AGAIN =
   'Workers that connect to it are started if they ask for no more than BgWorkerStart_ConsistentState; the others wait for its promotion.';
+
+const NO_SESSION =
+  'LISTEN, SET, prepared plans, temporary tables and session-level advisory locks do not last longer than a transaction there, and may meet another client';
+const POOLER_HINT = 'Workers that need them want a pool of sessions, or a connection to the server itself.';
+
+async function backendPid(client: pg.Client): Promise<number> {
+  return (await client.query<[number]>({ text: 'SELECT pg_catalog.pg_backend_pid()', rowMode: 'array' })).rows[0]?.[0] ?? 0;
+}
 
 /** The server is not running, or not ready: it takes its time, and there is nothing to be done about it. */
 function isNotThere(err: unknown): boolean {

@@ -45,6 +45,7 @@ function startupMain(procIndex: number): void {
     raise: (reason) => sendPostmasterSignal(PMSIGNAL[reason]),
     report: reportServerState,
     log: ereport,
+    lookForPooler: database !== 'owned',
     // The end of an owned server's connection is known to the kernel, and an owned server is a child of our parent's.
     checkIntervalMs: database === 'owned' ? 0 : getConfigOption('database_check_interval') * 1000,
   }).then(() => procExit(0), fail);
