@@ -43,6 +43,8 @@ export interface Native {
   fork(): number;
   undoDontFork(): number;
   otherThreadsRest(): number;
+  /** Of the event loop's, those that have no answer yet. */
+  activeRequests(): number;
   /** Threads are born with every signal blocked from here on, and memory is there to be forked. How many slots were ours to change. */
   patchImports(): number;
   /** V8 is told that its platform has no threads: it posts nothing to those that a child does not have. */

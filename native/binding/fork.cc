@@ -31,6 +31,13 @@ static Napi::Value OtherThreadsRest(const Napi::CallbackInfo& info) { return Num
 
 static Napi::Value PatchImports(const Napi::CallbackInfo& info) { return Number(info, BgwPatchImports()); }
 
+// Requests of the event loop that have no answer yet: in the thread pool (files, names, crypto, zlib, addons' own), or with the kernel.
+static Napi::Value ActiveRequests(const Napi::CallbackInfo& info) {
+  uv_loop_s* loop = nullptr;
+  napi_get_uv_event_loop(info.Env(), &loop);
+  return Number(info, loop->active_reqs.count);
+}
+
 static Napi::Value LoopRepairTime(const Napi::CallbackInfo& info) {
   return Number(info, static_cast<double>(repair_ns));
 }
@@ -40,6 +47,7 @@ void InitFork(Napi::Object exports) {
   Export<UndoDontFork>(exports, "undoDontFork");
   Export<OtherThreadsRest>(exports, "otherThreadsRest");
   Export<PatchImports>(exports, "patchImports");
+  Export<ActiveRequests>(exports, "activeRequests");
   Export<LoopRepairTime>(exports, "loopRepairTime");
 }
 

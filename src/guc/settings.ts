@@ -20,6 +20,7 @@ export interface Settings {
   max_parallel_workers: number;
   max_connections: number;
   shared_preload_libraries: string;
+  preload_audit: string;
   dynamic_library_path: string;
   restart_after_crash: boolean;
   worker_restart_backoff_max: number;
@@ -76,6 +77,15 @@ export const SETTINGS: readonly SettingDefinition[] = [
     context: 'postmaster',
     bootValue: '',
     shortDesc: 'Lists shared libraries to preload into server.',
+  },
+  {
+    name: 'preload_audit',
+    type: 'enum',
+    context: 'postmaster',
+    bootValue: 'error',
+    options: ['error', 'warning', 'off'],
+    shortDesc: 'Sets what becomes of a preloaded library that leaves behind what does not survive a fork.',
+    longDesc: 'Threads, sockets, pipes, watchers, requests under way. With "error" the server does not start.',
   },
   {
     name: 'dynamic_library_path',

@@ -123,9 +123,9 @@ export function installExits(): void {
     const status = procExitPrepare(-1);
     if (status !== -1) process.exitCode = status; // a callback failed
   });
-  const leave = (code = 0): never => {
+  const leave = (code: number | string = 0): never => {
     const status = procExitPrepare(-1);
-    return native.exitNow(status === -1 ? code : status);
+    return native.exitNow(status === -1 ? Number(code) : status);
   };
   Object.defineProperty(process, 'reallyExit', { value: leave, configurable: true, writable: true });
 }

@@ -4,6 +4,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
+import { audited, beginPreloadAudit } from './preload-audit.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { loadLibrary } from '../bgworker/library.js';
 import { beginPreload, endPreload } from '../bgworker/register.js';
@@ -38,9 +39,10 @@ export async function processSharedPreloadLibraries(list: string): Promise<reado
     ereport(LOG, { code: ERRCODE_SYNTAX_ERROR, message: 'invalid list syntax in parameter "shared_preload_libraries"' });
   }
   beginPreload();
+  if (names !== null && names.length > 0) await beginPreloadAudit();
   for (const name of names ?? []) {
     try {
-      await loadLibrary(name);
+      await audited(name, () => loadLibrary(name));
     } catch (err) {
       const context = `while preloading "${name}"${contextOf(err)}`;
       throw new ErrorData({ ...errorFields(err), ...hintFor(err), severity: 'FATAL', context, cause: err });

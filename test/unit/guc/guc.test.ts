@@ -55,6 +55,7 @@ describe('the table', () => {
       database_check_interval: 10,
       pg_bindir: '',
       user: '',
+      preload_audit: 'error',
       allow_root: false,
       allow_writable_libraries: false,
       allow_orphan_workers: false,
