@@ -137,7 +137,9 @@ describe('worker_spi, not preloaded', () => {
       state: 'running',
     });
     // W-05 W-06: the activity is reported as running before the statement and as idle after the commit; the text stays.
-    await waitUntil(async () => (await session.activity()).find((entry) => entry.pid === pid)?.backendState === 'idle', { what: 'it to report idle' });
+    await waitUntil(async () => (await session.activity()).find((entry) => entry.pid === pid)?.backendState === 'idle', {
+      what: 'it to report idle',
+    });
     expect((await session.activity()).find((entry) => entry.pid === pid)?.query).toContain('DELETE FROM schema11.counted');
     await waitUntil(async () => (await activity('worker_spi dynamic')).some(([, , state]) => state === 'idle'), {
       what: 'the worker to be idle',
