@@ -12,6 +12,7 @@ import { type DsmSegment, cancelOnDsmDetach, onDsmDetach } from '../ipc/dsm.js';
 import { setLatch } from '../ipc/latch.js';
 import { myProc } from '../ipc/proc.js';
 import { native } from '../native.js';
+import { sharedMemory } from '../shmem/shmem.js';
 
 function stateError(message: string): ErrorData {
   return new ErrorData({ code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message });
@@ -55,7 +56,11 @@ export class ShmMqHandle {
 
   #wake(end: number): void {
     const latch = Atomics.load(this.#words, end);
-    if (latch !== 0) setLatch({ offset: latch });
+    // A latch that is set need not be set again: BgwSetLatch looks first, too, but a call into C costs more than the look. What it is set for was stored by
+    // Atomics before this load, which is the order that BgwSetLatch's first fence gives. The latch's first word is is_set.
+    // The word may hold anything, if somebody wrote over the queue.
+    const memory = sharedMemory();
+    if (latch > 0 && latch % 4 === 0 && latch < memory.layout.size && memory.load(latch) === 0) setLatch({ offset: latch });
   }
 
   #checkOpen(): void {
@@ -130,7 +135,7 @@ export class ShmMqHandle {
   }
 
   /** @internal */
-  trySend(iov: readonly Uint8Array[], total: number, forceFlush: boolean): number {
+  trySend(iov: Uint8Array | readonly Uint8Array[], total: number, forceFlush: boolean): number {
     const result = this.sending.send(iov, total, forceFlush);
     return result === SHM_MQ_WOULD_BLOCK && this.otherEnd() === SHM_MQ_DETACHED ? SHM_MQ_DETACHED : result;
   }

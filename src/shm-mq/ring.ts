@@ -118,7 +118,7 @@ export class SendingEnd extends RingEnd {
   /**
    * As much of a message as there is room for. SHM_MQ_WOULD_BLOCK: all that is in the ring has been published; call again with the same message.
    */
-  send(iov: readonly Uint8Array[], total: number, forceFlush: boolean): number {
+  send(iov: Uint8Array | readonly Uint8Array[], total: number, forceFlush: boolean): number {
     if (this.#lengthSent && total !== this.#total) {
       throw new ErrorData({
         code: ERRCODE_INTERNAL_ERROR,
@@ -142,7 +142,8 @@ export class SendingEnd extends RingEnd {
       if (room === 0) return this.#full();
       const at = this.at;
       const bytes = Math.min(room, this.size - at, total - this.#sent);
-      this.#copy(iov, this.#sent, at, bytes);
+      if (iov instanceof Uint8Array) this.#copyOne(iov, this.#sent, at, bytes);
+      else this.#copy(iov, this.#sent, at, bytes);
       this.#sent += bytes;
       this.advance(maxAlign(bytes));
     }

@@ -78,7 +78,13 @@ export function shmMqSendvSync(mqh: ShmMqHandle, iov: readonly Uint8Array[], now
  * @pg shm_mq_send
  */
 export function shmMqSendSync(mqh: ShmMqHandle, data: Uint8Array, nowait: boolean = false, forceFlush: boolean = true): number {
-  return shmMqSendvSync(mqh, [data], nowait, forceFlush);
+  if (!(data instanceof Uint8Array) || data.length > MAX_ALLOC_SIZE) totalOf([data]); // throws
+  notBusy(mqh);
+  for (;;) {
+    const result = mqh.trySend(data, data.length, forceFlush);
+    if (nowait || result !== SHM_MQ_WOULD_BLOCK) return result;
+    waitSync();
+  }
 }
 
 async function finishSend(mqh: ShmMqHandle, iov: readonly Uint8Array[], total: number, forceFlush: boolean): Promise<number> {
