@@ -81,7 +81,9 @@ async function messagePort() {
 
 /** PostgreSQL's own, or null where its headers are not there. */
 function postgres(queue, flush) {
-  const version = existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql').find((v) => existsSync(`/usr/include/postgresql/${v}/server/postgres.h`)) : undefined;
+  const version = existsSync('/usr/lib/postgresql')
+    ? readdirSync('/usr/lib/postgresql').find((v) => existsSync(`/usr/include/postgresql/${v}/server/postgres.h`))
+    : undefined;
   if (version === undefined) return null;
   const bin = `/usr/lib/postgresql/${version}/bin`;
   const top = mkdtempSync(join(tmpdir(), 'bgw-bench-pg-'));
@@ -95,7 +97,8 @@ function postgres(queue, flush) {
   if (asRoot) chownSync(top, id('-u'), id('-g'));
   chmodSync(top, 0o755);
   const user = asRoot ? { uid: id('-u'), gid: id('-g') } : {};
-  const run = (program, args, more = {}) => execFileSync(join(bin, program), args, { ...user, cwd: top, encoding: 'utf8', stdio: ['pipe', 'pipe', 'inherit'], ...more });
+  const run = (program, args, more = {}) =>
+    execFileSync(join(bin, program), args, { ...user, cwd: top, encoding: 'utf8', stdio: ['pipe', 'pipe', 'inherit'], ...more });
   const data = join(top, 'data');
   try {
     run('initdb', ['-D', data, '-U', 'postgres', '-A', 'trust', '-N']);
@@ -145,6 +148,14 @@ async function main() {
   table(rows);
 }
 
-if (process.argv.includes('--echo')) process.on('message', answerLast(() => process.send(1)));
-else if (!isMainThread) parentPort.on('message', answerLast(() => parentPort.postMessage(1)));
+if (process.argv.includes('--echo'))
+  process.on(
+    'message',
+    answerLast(() => process.send(1)),
+  );
+else if (!isMainThread)
+  parentPort.on(
+    'message',
+    answerLast(() => parentPort.postMessage(1)),
+  );
 else await main();
