@@ -1,4 +1,4 @@
-// THE list of what can't be the same here, each entry with its reason. `docs/differences.md` shows it. Pure.
+// THE list of what can't be the same here, each entry with its reason. `docs/conformance.md` shows it. Pure.
 //
 //   LINES      lines that are PostgreSQL's alone (or ours alone): left out of the comparison on both sides
 //   VALUES     parts of lines that differ from run to run, or from server to server: replaced on both sides

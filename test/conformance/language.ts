@@ -52,6 +52,8 @@ export interface WorkerHistory {
 }
 
 export interface Scenario {
+  /** Where it stands; the judge's own. */
+  readonly file?: string;
   readonly id: string;
   readonly group: string;
   readonly postgres: string;
@@ -121,10 +123,33 @@ const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Type>>>> = {
 const COMMON: Readonly<Record<string, Type>> = { op: 'string', on: 'string', s: 'string', timeout: 'number', label: 'string' };
 const CLUSTER: Readonly<Record<string, Type>> = { nostart: 'boolean', empty: 'boolean' };
 
+const SCENARIO: Readonly<Record<string, (value: unknown) => boolean>> = {
+  id: (value) => typeof value === 'string' && value !== '',
+  group: (value) => typeof value === 'string',
+  postgres: (value) => typeof value === 'string',
+  setup: (value) => isObject(value) && Array.isArray(value['steps']) && value['steps'].every(isObject),
+  workers: isObject,
+  signature: (value) => Array.isArray(value) && value.every((line) => typeof line === 'string'),
+  stable: (value) => typeof value === 'boolean',
+};
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The first thing that keeps a value from being a scenario at all, or null. */
+export function notAScenario(value: unknown): string | null {
+  if (!isObject(value)) return 'it is no object';
+  const field = Object.keys(SCENARIO).find((name) => SCENARIO[name]?.(value[name]) !== true);
+  if (field === undefined) return null;
+  return `its field "${field}" is ${value[field] === undefined ? 'missing' : 'not what it must be'}`;
+}
+
 /** What in a scenario is not of the language; none where the judge can run it. */
 export function problemsOf(scenario: Scenario): string[] {
+  const trouble = notAScenario(scenario);
+  if (trouble !== null) return [`not a scenario: ${trouble}`];
   const { setup } = scenario;
-  if (typeof scenario.id !== 'string' || typeof setup !== 'object' || setup === null || !Array.isArray(setup.steps)) return ['not a scenario'];
   const problems = Object.keys(setup)
     .filter((key) => !['cluster', 'clusters', 'steps'].includes(key))
     .map((key) => `unrecognized setup field "${key}"`);

@@ -21,8 +21,9 @@ export function countByGroup(results: readonly Result[]): Map<string, GroupCount
 const MARKS: Readonly<Record<Verdict, string>> = { passed: 'ok    ', failed: 'FAILED', 'not applicable': 'n/a   ' };
 
 /** One scenario, with its differences where it failed. */
-export function scenarioText({ id, group, verdict, seconds, reasons, tries = 1, kept }: Result): string {
-  const head = `${MARKS[verdict]}  ${id}  (${group}, ${seconds.toFixed(1)} s${tries > 1 ? `, try ${tries}: the judge was late before` : ''})`;
+export function scenarioText({ id, group, verdict, seconds, reasons, discarded, kept }: Result): string {
+  const again = discarded.length > 0 ? `, try ${discarded.length + 1}: the judge was late before` : '';
+  const head = `${MARKS[verdict]}  ${id}  (${group}, ${seconds.toFixed(1)} s${again})`;
   if (verdict === 'passed') return head;
   if (verdict === 'not applicable') return `${head}: ${reasons.join('; ')}`;
   return [head, ...reasons, ...(kept === undefined ? [] : [`kept in ${kept}`])].join('\n        ');
@@ -44,8 +45,21 @@ export function summaryText(results: readonly Result[]): string {
     row('all', ...verdicts.map(total)),
     '',
     ...(failed.length === 0 ? [] : [`failed: ${failed.join(' ')}`, '']),
+    ...discardedText(results),
     `${total('passed')} passed, ${total('failed')} failed, ${total('not applicable')} skipped`,
   ].join('\n');
+}
+
+/** The tries that did not count, each with what had differed: who reads it sees whether only the judge was to blame. */
+function discardedText(results: readonly Result[]): string[] {
+  const lines = results.flatMap(({ id, discarded }) =>
+    discarded.flatMap(({ lateMs, reasons }, index) => [
+      `${id}, try ${index + 1}: the judge was ${lateMs} ms late, and`,
+      ...reasons.map((line) => `        ${line}`),
+    ]),
+  );
+  const tries = results.reduce((sum, { discarded }) => sum + discarded.length, 0);
+  return lines.length === 0 ? [] : [`tries that did not count, as the judge was late: ${tries}`, ...lines, ''];
 }
 
 export function summaryJson(results: readonly Result[]): string {

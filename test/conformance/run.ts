@@ -3,27 +3,31 @@
 // Exit status: 0 where nothing failed, 1 where something did, 2 where the command line or a file is wrong, 130 after Ctrl-C. In each case no process and no
 // file of a scenario is left (but with --keep).
 
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '../helpers/paths.js';
 import { SharedDatabase } from './database.js';
+import { documentText } from './document.js';
 import type { Scenario } from './language.js';
 import { parseOptions, USAGE, type Options } from './options.js';
+import { disagreements, keepBusy, repeatText } from './repeat.js';
 import { scenarioText, summaryJson, summaryText } from './report.js';
 import { runScenario, timeOf, type Result } from './runner.js';
+import { readScenarioFile } from './scenario-files.js';
 
 const DEFAULT_FILE = join(projectRoot, 'test/conformance/scenarios.json');
+const DOCUMENT = join(projectRoot, 'docs/conformance.md');
 
 class UsageError extends Error {}
 
 function readScenarios({ files, only, groups }: Options): Scenario[] {
-  const all = (files.length > 0 ? files : [DEFAULT_FILE]).flatMap((file) => {
-    try {
-      return JSON.parse(readFileSync(file, 'utf8')) as Scenario[];
-    } catch (err) {
-      throw new UsageError(`could not read "${file}": ${(err as Error).message}`, { cause: err });
-    }
-  });
+  let all: Scenario[];
+  try {
+    all = (files.length > 0 ? files : [DEFAULT_FILE]).flatMap(readScenarioFile);
+  } catch (err) {
+    throw new UsageError((err as Error).message, { cause: err });
+  }
   return all.filter(({ id, group }) => (only?.test(id) ?? true) && (groups.length === 0 || groups.includes(group)));
 }
 
@@ -34,7 +38,7 @@ async function judgeAll(scenarios: readonly Scenario[], options: Options, signal
   const queue = scenarios.toSorted((a, b) => timeOf(b) - timeOf(a));
   const work = async (): Promise<void> => {
     for (let scenario = queue.shift(); scenario !== undefined && !signal.aborted; scenario = queue.shift()) {
-      const result = await runScenario(scenario, { database, signal, keep: options.keep });
+      const result = await runScenario(scenario, { database, signal, keep: options.keep, tries: options.tries });
       results.set(scenario, result);
       if (!options.json) process.stdout.write(`${scenarioText(result)}\n`);
     }
@@ -64,10 +68,37 @@ async function main(argv: readonly string[]): Promise<number> {
   if (scenarios.length === 0) throw new UsageError('no scenario has been chosen');
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
-  const results = await judgeAll(scenarios, options, stop.signal);
-  process.stdout.write(`${options.json ? summaryJson(results) : summaryText(results)}\n`);
+  const load = options.busy ? keepBusy() : null;
+  const runs: Result[][] = [];
+  try {
+    await judgeRepeatedly(scenarios, options, stop.signal, runs);
+  } finally {
+    load?.stop();
+  }
   if (stop.signal.aborted) return 130;
-  return results.some(({ verdict }) => verdict === 'failed') ? 1 : 0;
+  if (options.writeDocs) writeDocument(runs[0] ?? []);
+  return disagreements(runs).length > 0 || runs.some((results) => results.some(({ verdict }) => verdict === 'failed')) ? 1 : 0;
+}
+
+/** As the format gate wants it. */
+function writeDocument(results: readonly Result[]): void {
+  writeFileSync(DOCUMENT, documentText(results, { date: new Date(), node: process.version }));
+  spawnSync(process.execPath, [join(projectRoot, 'node_modules/prettier/bin/prettier.cjs'), '--write', '--log-level=warn', DOCUMENT], {
+    cwd: projectRoot,
+    stdio: 'inherit',
+  });
+}
+
+async function judgeRepeatedly(scenarios: readonly Scenario[], options: Options, signal: AbortSignal, runs: Result[][]): Promise<void> {
+  const seconds: number[] = [];
+  while (runs.length < options.repeat && !signal.aborted) {
+    const began = performance.now();
+    const results = await judgeAll(scenarios, options, signal);
+    runs.push(results);
+    seconds.push((performance.now() - began) / 1000);
+    process.stdout.write(`${options.json ? summaryJson(results) : summaryText(results)}\n`);
+  }
+  if (options.repeat > 1) (options.json ? process.stderr : process.stdout).write(`${repeatText(runs, seconds)}\n`);
 }
 
 try {

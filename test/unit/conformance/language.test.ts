@@ -41,7 +41,7 @@ describe('the scenario language', () => {
   });
 
   it('says of what is no scenario that it is none', () => {
-    expect(problemsOf({ id: 'a' } as never)).toEqual(['not a scenario']);
+    expect(problemsOf({ id: 'a' } as never)).toEqual([expect.stringMatching(/^not a scenario: /)]);
   });
 
   it('knows which scenarios need a database', () => {

@@ -1,0 +1,96 @@
+// docs/conformance.md, as the judge writes it: the table of a run, and the lists of exceptions.ts. Pure.
+
+import { LINES, MASK_BITS, SCENARIOS, VALUES } from './exceptions.js';
+import { countByGroup } from './report.js';
+import type { Result, Verdict } from './runner.js';
+
+const HEAD = `# Conformance
+
+Written by \`npm run conformance -- --write-docs\`; what stands here is what a run gave, and the lists that the judge goes by
+(\`test/conformance/exceptions.ts\`). Do not edit it.
+
+The judge takes scenarios that were run on a real PostgreSQL (15.20; 13.23 where workers have no shared memory access), does the same to this
+postmaster, and compares what was seen: what each process and each session saw, in order; the lines of the log, with level and SQLSTATE; how often
+workers were started, how they ended, and after which pauses they were restarted. A scenario whose recorded runs differ among themselves passes with
+any behaviour that the rules allow.
+
+| Command | What |
+| --- | --- |
+| \`npm run conformance\` | all of them |
+| \`npm run conformance -- FILE…\` | scenario files of the same format; words that the judge does not know are an error that names file, scenario and step |
+| \`npm run conformance -- --only REGEX\`, \`--group G\` | some of them |
+| \`npm run conformance -- --repeat 10 --busy\` | ten runs with every processor busy; fails where a verdict is not the same in all |
+| \`npm run conformance -- --json\` | the verdicts as JSON |
+
+Exit status: 0 where nothing failed, 1 where something did, 2 where the command line or a file is wrong.
+
+Where a scenario failed and the judge itself had been late by 40 ms or more, it is tried again, up to three times; the report counts these tries and
+shows what had differed. With \`--tries 1\` whatever happens counts.
+`;
+
+const VERDICTS: readonly Verdict[] = ['passed', 'failed', 'not applicable'];
+
+function row(...cells: readonly (string | number)[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
+
+function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  return [row(...head), row(...head.map(() => '---')), ...rows.map((cells) => row(...cells))].join('\n');
+}
+
+export function documentText(results: readonly Result[], { date, node }: { date: Date; node: string }): string {
+  const total = (verdict: Verdict): number => results.filter((result) => result.verdict === verdict).length;
+  const groups = [...countByGroup(results)].map(([group, count]) => [group, ...VERDICTS.map((verdict) => count[verdict])]);
+  const discarded = results.reduce((sum, result) => sum + result.discarded.length, 0);
+  const without = results.filter(({ verdict }) => verdict === 'not applicable');
+  return [
+    HEAD,
+    '## The table\n',
+    `${date.toISOString().slice(0, 10)}, Node ${node.slice(1)}. Tries that did not count: ${discarded}.\n`,
+    table(['Group', 'Passed', 'Failed', 'Not applicable'], [...groups, ['**all**', ...VERDICTS.map(total)]]),
+    '',
+    exceptionsText(),
+    '## Not applicable in this run\n',
+    without.length === 0
+      ? 'None.'
+      : table(
+          ['Scenario', 'Why'],
+          without.map(({ id, reasons }) => [`\`${id}\``, reasons.join('; ')]),
+        ),
+    '',
+  ].join('\n');
+}
+
+/** A pattern in a table: the bar would end the cell. */
+const code = (text: string): string => (text === '' ? 'nothing' : `\`${text.replaceAll('|', '\\|')}\``);
+
+/** What is compared otherwise, or not at all; the same in each run. */
+export function exceptionsText(): string {
+  const bits = MASK_BITS.map(({ fields, signals, release, reason }) => [
+    code(fields.source),
+    signals.join(', '),
+    release === undefined ? 'all' : code(release.source),
+    reason,
+  ]);
+  return [
+    "## Lines that are PostgreSQL's alone, or ours\n",
+    'Left out of the comparison on both sides.\n',
+    table(
+      ['Pattern', 'Why'],
+      LINES.map(({ pattern, reason }) => [code(pattern.source), reason]),
+    ),
+    '\n## Parts of lines that differ from run to run\n',
+    'Replaced on both sides.\n',
+    table(
+      ['Pattern', 'Replaced by', 'Why'],
+      VALUES.map(({ pattern, replacement, reason }) => [code(pattern.source), code(replacement), reason]),
+    ),
+    '\n## Bits of signal masks\n',
+    "Cleared on both sides: they are not a worker's own doing.\n",
+    table(['Field of /proc/PID/status', 'Signals', 'Releases', 'Why'], bits),
+    '\n## Scenarios that lose their point\n',
+    'Recognised by what they do, not by their names. "Hard to do" is no reason.\n',
+    SCENARIOS.map(({ reason }) => `- ${reason}`).join('\n'),
+    '',
+  ].join('\n');
+}

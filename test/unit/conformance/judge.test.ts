@@ -1,0 +1,86 @@
+// What the judge makes of its files and of several runs: readable errors, honest counts, a document that cannot drift.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { exceptionsText } from '../../conformance/document.js';
+import { problemsOf } from '../../conformance/language.js';
+import { parseOptions } from '../../conformance/options.js';
+import { disagreements, repeatText } from '../../conformance/repeat.js';
+import { summaryText } from '../../conformance/report.js';
+import type { Result, Verdict } from '../../conformance/runner.js';
+import { readScenarioFile } from '../../conformance/scenario-files.js';
+import { projectRoot } from '../../helpers/paths.js';
+import { makeTempDir, removeTempDir } from '../../helpers/temp-dir.js';
+import { scenarioWith } from './scenarios.js';
+
+function withFile<T>(content: string, use: (file: string) => T): T {
+  const dir = makeTempDir('judge');
+  try {
+    const file = join(dir, 'some.json');
+    writeFileSync(file, content);
+    return use(file);
+  } finally {
+    removeTempDir(dir);
+  }
+}
+
+const result = (id: string, verdict: Verdict, discarded: Result['discarded'] = []): Result => ({
+  id,
+  group: 'g',
+  verdict,
+  seconds: 1,
+  reasons: [],
+  discarded,
+});
+
+test.each([
+  ['{', /could not read ".*some\.json"/],
+  ['{}', /".*some\.json" is no list of scenarios/],
+  ['[{"id":"a"}]', /".*some\.json": scenario "a" is none: its field "group" is missing/],
+  ['[1]', /scenario number 1 is none: it is no object/],
+])('a file that is not of the format: %s', (content, message) => {
+  withFile(content, (file) => expect(() => readScenarioFile(file)).toThrow(message));
+});
+
+test('two scenarios of one name, and one whose steps are no steps', () => {
+  const one = scenarioWith({ id: 'twice' });
+  withFile(JSON.stringify([one, one]), (file) => expect(() => readScenarioFile(file)).toThrow(/has two scenarios "twice"/));
+  const wrong = { ...one, setup: { steps: ['open'] } };
+  withFile(JSON.stringify([wrong]), (file) => expect(() => readScenarioFile(file)).toThrow(/its field "setup" is not what it must be/));
+});
+
+test('words that the language does not have are named with their step', () => {
+  const steps = [{ op: 'reg', w: 'w', script: 'U;J5' }, { op: 'fly' }, { op: 'status' }, { op: 'kill', who: 'w', sig: 'TERM', hard: true }];
+  expect(problemsOf(scenarioWith({ setup: { steps } }))).toEqual([
+    'step 1 (reg): unrecognized script command "J5"',
+    'step 2 (fly): unrecognized operation "fly"',
+    'step 3 (status): field "w" is missing',
+    'step 4 (kill): unrecognized field "hard"',
+  ]);
+});
+
+test('runs that do not agree are named, with the verdict in each', () => {
+  const runs = [
+    [result('a', 'passed'), result('b', 'passed')],
+    [result('a', 'passed'), result('b', 'failed')],
+  ];
+  expect(disagreements(runs)).toEqual(['b: passed, failed']);
+  expect(repeatText(runs, [1, 2])).toContain('NOT THE SAME:\nb: passed, failed');
+  expect(disagreements([runs[0] ?? [], []])).toEqual(['a: passed', 'b: passed']);
+});
+
+test('tries that did not count are counted, and what had differed is shown', () => {
+  const text = summaryText([result('a', 'passed', [{ lateMs: 70, reasons: ['- one line', '+ another'] }])]);
+  expect(text).toContain('tries that did not count, as the judge was late: 1\na, try 1: the judge was 70 ms late, and\n        - one line\n');
+});
+
+test('the command line: numbers of at least 1', () => {
+  expect(parseOptions(['--repeat', '10', '--busy', '--tries', '1'])).toMatchObject({ repeat: 10, busy: true, tries: 1, jobs: 4 });
+  expect(() => parseOptions(['--repeat', '0'])).toThrow('--repeat must be a number of at least 1, not "0"');
+});
+
+test('docs/conformance.md has the lists that the judge goes by', () => {
+  const squeeze = (text: string): string => text.replaceAll(/[ -]+/g, ' ');
+  expect(squeeze(readFileSync(join(projectRoot, 'docs/conformance.md'), 'utf8'))).toContain(squeeze(exceptionsText()));
+});
