@@ -82,11 +82,12 @@ export class ServerLoop {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       const { state, actions } = step(this.#state, { ...next, now: now(), more: this.#queue.length > 0 });
       this.#state = state;
-      this.#performer.setStatus(lockFileStatus(state));
       for (const action of inOrder(actions)) {
         const child = this.#perform(action);
         if (child !== null) return child;
       }
+      // After the line that says so, as in PostgreSQL: who sees `ready` in the file finds it in the log.
+      if (this.#state.forking === null) this.#performer.setStatus(lockFileStatus(this.#state));
     }
     return null;
   }
