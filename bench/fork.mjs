@@ -61,7 +61,7 @@ function measureAndExit(mb) {
     const t1 = now();
     native.otherThreadsRest();
     const t2 = now();
-    const pid = native.fork();
+    const pid = native.fork(0);
     const t3 = now();
     if (pid === 0) {
       bytes.writeBigUInt64LE(t3, 0);

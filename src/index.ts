@@ -124,8 +124,8 @@ export { postmasterIsAlive } from './ipc/postmaster-death.js';
 export { type PGPROC, backendPidGetProc, myProc } from './ipc/proc.js';
 // prettier-ignore
 export {
-  SIG_DFL, SIG_IGN, type SignalHandler, backgroundWorkerBlockSignals, backgroundWorkerUnblockSignals, bgworkerDie, checkForInterrupts, pqsignal,
-  signalCount,
+  SIG_DFL, SIG_IGN, type SignalHandler, backgroundWorkerBlockSignals, backgroundWorkerUnblockSignals, bgworkerDie, checkForInterrupts,
+  holdCancelInterrupts, holdInterrupts, pqsignal, resumeCancelInterrupts, resumeInterrupts, signalCount,
 } from './ipc/signals.js';
 export { type WorkerChannel, acceptWorkerChannel, openWorkerChannel } from './shm-mq/channel.js';
 export { type ShmMqHandle, shmMqAttach, shmMqDetach, shmMqGetQueue, shmMqSetHandle } from './shm-mq/handle.js';

@@ -40,7 +40,8 @@ export interface User {
 }
 
 export interface Native {
-  fork(): number;
+  /** The child closes its end of the death pipe and asks the kernel for the signal (0: none) before anything else. */
+  fork(parentDeathSignal: number): number;
   undoDontFork(): number;
   otherThreadsRest(): number;
   /** Of the event loop's, those that have no answer yet. */
@@ -59,13 +60,17 @@ export interface Native {
   /** Bit signo-1 for each recorded signal; forgets them. */
   takeRecorded(): number;
   signalCount(signo: number): number;
-  setDieMessage(before: string, withTime: boolean, after: string): void;
+  /** `times`: offset in bytes and form, again and again; see native/core/last_words.h. */
+  setLastWords(why: number, text: Uint8Array, times: Int32Array): void;
   /** SIGTERM's default action lets exit callbacks in JavaScript run, for a tenth of a second at most until they begin. */
   deferDie(): number;
   /** What a session's client is told when SIGQUIT ends its backend, by the reason at that offset. */
   setQuitMessages(fd: number, messages: readonly Uint8Array[], reason: number): number;
   holdInterrupts(): void;
   resumeInterrupts(): void;
+  interruptHoldoffCount(): number;
+  /** SIGTERM's default action does nothing any more: the process is leaving. */
+  disarmDie(): void;
 
   /** With an offset: a shared latch, 0. Without: a private one, its name. */
   initLatch(offset?: number): number;
@@ -90,8 +95,6 @@ export interface Native {
   /** Zeroes the mapping. */
   shmemReset(): number;
   shmemUnmap(): number;
-  /** The line that a touch of memory that is gone ends the process with. */
-  setGuardMessage(before: string, withTime: boolean, after: string): void;
 
   dsmMap(limit: number): number;
   dsmUnmap(): number;
@@ -115,6 +118,7 @@ export interface Native {
   procForget(): void;
 
   deathPipeCreate(): number;
+  /** Asks for the parent-death signal again, and leaves where the parent is gone. */
   deathPipeChild(parent: number, signo: number): number;
   /** 1 alive, 0 dead. */
   postmasterIsAlive(): number;

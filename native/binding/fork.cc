@@ -6,6 +6,7 @@
 extern "C" {
 #include "core/fork.h"
 #include "core/imports.h"
+#include "core/postmaster_death.h"
 }
 
 namespace bgw {
@@ -13,17 +14,27 @@ namespace bgw {
 // How long the repair took, for measurements: it is over before a child's JavaScript could look at a clock.
 static uint64_t repair_ns;
 
-// A child whose loop could not be repaired (no descriptors left) shares the postmaster's epoll set and would take its events: it goes at once.
-static void RepairLoop(void* loop) {
+struct Birth {
+  uv_loop_s* loop;
+  pid_t parent;
+  int parent_death_signo;
+};
+
+// The child's first lines. The request for the parent-death signal comes before everything else: from here on a child goes with its postmaster, whatever
+// becomes of it. A child whose loop could not be repaired (no descriptors left) shares the postmaster's epoll set and would take its events: it goes at once.
+static void BeBorn(void* arg) {
+  const Birth* birth = static_cast<const Birth*>(arg);
+  if (BgwDeathPipeChild(birth->parent, birth->parent_death_signo) != 0) _exit(1);
   uint64_t begin = uv_hrtime();
-  if (uv_loop_fork(static_cast<uv_loop_t*>(loop)) != 0) _exit(1);
+  if (uv_loop_fork(birth->loop) != 0) _exit(1);
   repair_ns = uv_hrtime() - begin;
 }
 
+// Argument: the signal that the kernel sends the child when we die, 0 for none.
 static Napi::Value Fork(const Napi::CallbackInfo& info) {
-  uv_loop_s* loop = nullptr;
-  napi_get_uv_event_loop(info.Env(), &loop);
-  return Number(info, BgwFork(RepairLoop, loop));
+  Birth birth{nullptr, getpid(), Int(info, 0)};
+  napi_get_uv_event_loop(info.Env(), &birth.loop);
+  return Number(info, BgwFork(BeBorn, &birth));
 }
 
 static Napi::Value UndoDontFork(const Napi::CallbackInfo& info) { return Number(info, BgwUndoDontFork()); }

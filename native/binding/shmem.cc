@@ -49,19 +49,12 @@ static Napi::Value ShmemUnmap(const Napi::CallbackInfo& info) {
   return Number(info, result);
 }
 
-// Arguments: text before the time, whether the time follows, text after it.
-static Napi::Value SetGuardMessage(const Napi::CallbackInfo& info) {
-  BgwSetGuardMessage(Text(info, 0).c_str(), info[1].As<Napi::Boolean>(), Text(info, 2).c_str());
-  return info.Env().Undefined();
-}
-
 void InitShmem(Napi::Object exports) {
   Export<ShmemCreate>(exports, "shmemCreate");
   Export<ShmemBuffer>(exports, "shmemBuffer");
   Export<DetachBuffer>(exports, "detachBuffer");
   Export<ShmemReset>(exports, "shmemReset");
   Export<ShmemUnmap>(exports, "shmemUnmap");
-  Export<SetGuardMessage>(exports, "setGuardMessage");
 }
 
 }  // namespace bgw

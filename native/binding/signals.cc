@@ -1,6 +1,7 @@
 // Glue for core/signals.h.
 #include <cerrno>
 #include <string>
+#include <vector>
 
 #include "binding/args.h"
 extern "C" {
@@ -30,8 +31,14 @@ static Napi::Value BlockAllSignals(const Napi::CallbackInfo& info) {
 }
 static Napi::Value TakeRecorded(const Napi::CallbackInfo& info) { return Number(info, BgwTakeRecorded()); }
 static Napi::Value SignalCount(const Napi::CallbackInfo& info) { return Number(info, BgwSignalCount(Int(info, 0))); }
-static Napi::Value SetDieMessage(const Napi::CallbackInfo& info) {
-  BgwSetDieMessage(Text(info, 0).c_str(), info[1].As<Napi::Boolean>(), Text(info, 2).c_str());
+// Arguments: why, the text as bytes, and where times go in it: offset, form, offset, form, …
+static Napi::Value SetLastWords(const Napi::CallbackInfo& info) {
+  Napi::Uint8Array text = info[1].As<Napi::Uint8Array>();
+  Napi::Int32Array flat = info[2].As<Napi::Int32Array>();
+  std::vector<BgwLogTime> times(flat.ElementLength() / 2);
+  for (size_t i = 0; i < times.size(); i++) times[i] = {flat[2 * i], flat[2 * i + 1]};
+  BgwSetLastWords(static_cast<BgwLastWords>(Int(info, 0)), reinterpret_cast<const char*>(text.Data()),
+                  text.ByteLength(), times.data(), times.size());
   return info.Env().Undefined();
 }
 static Napi::Value DeferDie(const Napi::CallbackInfo& info) { return Number(info, BgwDeferDie()); }
@@ -61,6 +68,14 @@ static Napi::Value ResumeInterrupts(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+static Napi::Value InterruptHoldoffCount(const Napi::CallbackInfo& info) {
+  return Number(info, BgwInterruptHoldoffCount());
+}
+static Napi::Value DisarmDie(const Napi::CallbackInfo& info) {
+  BgwDisarmDie();
+  return info.Env().Undefined();
+}
+
 void InitSignals(Napi::Object exports) {
   Export<SignalsInit>(exports, "signalsInit");
   Export<Signal>(exports, "signal");
@@ -69,11 +84,13 @@ void InitSignals(Napi::Object exports) {
   Export<BlockAllSignals>(exports, "blockAllSignals");
   Export<TakeRecorded>(exports, "takeRecorded");
   Export<SignalCount>(exports, "signalCount");
-  Export<SetDieMessage>(exports, "setDieMessage");
+  Export<SetLastWords>(exports, "setLastWords");
   Export<DeferDie>(exports, "deferDie");
   Export<SetQuitMessages>(exports, "setQuitMessages");
   Export<HoldInterrupts>(exports, "holdInterrupts");
   Export<ResumeInterrupts>(exports, "resumeInterrupts");
+  Export<InterruptHoldoffCount>(exports, "interruptHoldoffCount");
+  Export<DisarmDie>(exports, "disarmDie");
 }
 
 }  // namespace bgw

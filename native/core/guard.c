@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "last_words.h"
 #include "signals.h"
 
 // Changed by the main thread only, outside of handlers; read by the handler, which a touch from JavaScript calls in that same thread.
@@ -23,10 +24,6 @@ typedef struct Guarded {
   struct Guarded *next;
 } Guarded;
 static Guarded *guarded;
-
-static char line_before[1024];
-static char line_after[1024];
-static bool line_with_time;
 
 static bool installed;
 static struct sigaction previous;
@@ -41,7 +38,7 @@ static bool IsGuarded(uintptr_t address) {
 static void OnFault(int signo, siginfo_t *info, void *context) {
   if (info->si_code > 0 && IsGuarded((uintptr_t)info->si_addr)) {
     BgwBlockSignals();
-    BgwWriteLine(line_before, line_with_time, line_after);
+    BgwWriteLastWords(kBgwTouchedGone);
     BgwExitNow(1);
   }
   // Not ours: V8 has a handler for WebAssembly's, or it is the end.
@@ -90,10 +87,4 @@ void BgwUnguard(void *address) {
     free(entry);
     return;
   }
-}
-
-void BgwSetGuardMessage(const char *before, bool with_time, const char *after) {
-  strncpy(line_before, before, sizeof(line_before) - 1);
-  strncpy(line_after, after, sizeof(line_after) - 1);
-  line_with_time = with_time;
 }

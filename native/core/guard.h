@@ -6,12 +6,9 @@
 
 #include "result.h"
 
-// Takes the memory away and keeps its addresses: nothing else can be mapped there, and a touch ends the process with the line of
-// BgwSetGuardMessage and status 1, in order, instead of with a fault (which would be a crash of everybody). Whole pages.
+// Takes the memory away and keeps its addresses: nothing else can be mapped there, and a touch ends the process with its last
+// words and status 1, in order, instead of with a fault (which would be a crash of everybody). Whole pages.
 // -EINVAL where it does not begin and end with pages.
 BGW_MUST_CHECK int BgwGuard(void *address, size_t size);
 // The last view is gone: gives the addresses back. What is no guard is left alone.
 void BgwUnguard(void *address);
-
-// As BgwSetDieMessage: what is written, with the time of day between the two where with_time says so. Copied; cut at 1,024 bytes each.
-void BgwSetGuardMessage(const char *before, bool with_time, const char *after);

@@ -1,4 +1,4 @@
-// Interposing three imports of the running program, without LD_PRELOAD and without private layouts: what is read here is the ELF gABI (PT_DYNAMIC,
+// Interposing four imports of the running program, without LD_PRELOAD and without private layouts: what is read here is the ELF gABI (PT_DYNAMIC,
 // DT_JMPREL, DT_RELA, DT_SYMTAB, DT_STRTAB, PT_GNU_RELRO), by way of dl_iterate_phdr(3). The hazards, by number as in docs/fork-safety.md:
 //
 //  F1  madvise: V8 marks its heap MADV_DONTFORK. Ours leaves the mark out, so one walk over the maps, after the slots are ours, is enough:
@@ -7,6 +7,9 @@
 //      that is born before SIGURG was blocked swallows the wake-up of a latch. Ours blocks everything around the call.
 //  T3  dlopen: an addon that is loaded later has slots of its own, and may start threads while it is loaded. Ours blocks everything around the call,
 //      and looks for new slots at its end.
+//
+// And, no hazard of forking: sigaction, since libuv gives a signal back to the kernel when the last of its listeners goes. A worker's SIGTERM would then be
+// deadly to all (a crash, since the kernel's default action detaches from nothing). Ours gives it back to what BgwSignal chose last, at once.
 //
 // What it rests on: the objects call through slots (their code is position-independent, or goes through a PLT), which holds for whatever the dynamic
 // linker has linked against a C library in another object. A program that brings its C library with it could not have loaded us.
@@ -25,6 +28,7 @@
 #include <unistd.h>
 
 #include "fork.h"
+#include "signals.h"
 #include "store_word.h"
 
 #if defined(__x86_64__)
@@ -55,6 +59,12 @@ static int ForkableMadvise(void *address, size_t length, int advice) {
   return advice == MADV_DONTFORK ? 0 : madvise(address, length, advice);
 }
 
+static int RestoringSigaction(int signo, const struct sigaction *action, struct sigaction *before) {
+  struct sigaction chosen;
+  bool gives_back = action != NULL && (action->sa_flags & SA_SIGINFO) == 0 && action->sa_handler == SIG_DFL;
+  return sigaction(signo, gives_back && BgwChosenAction(signo, &chosen) ? &chosen : action, before);
+}
+
 static int PatchAll(bool first);
 
 static void *WatchedDlopen(const char *file, int mode) {
@@ -76,10 +86,11 @@ typedef struct Import {
   bool first_only;
 } Import;
 
-enum { kPthreadCreate, kMadvise, kDlopen, kImports };
+enum { kPthreadCreate, kMadvise, kSigaction, kDlopen, kImports };
 static const Import imports[kImports] = {
     [kPthreadCreate] = {"pthread_create", (uintptr_t)BlockedPthreadCreate, false},
     [kMadvise] = {"madvise", (uintptr_t)ForkableMadvise, false},
+    [kSigaction] = {"sigaction", (uintptr_t)RestoringSigaction, false},
     [kDlopen] = {"dlopen", (uintptr_t)WatchedDlopen, true},
 };
 
@@ -205,7 +216,9 @@ static int PatchAll(bool first) {
   pthread_mutex_unlock(&mutex);
   if (scan.error < 0) return scan.error;
   if (scan.slots[kPthreadCreate] == 0 || scan.slots[kMadvise] == 0) return -ENOENT;
-  return scan.slots[kPthreadCreate] + scan.slots[kMadvise] + scan.slots[kDlopen];
+  int count = 0;
+  for (int k = 0; k < kImports; k++) count += scan.slots[k];
+  return count;
 }
 
 int BgwPatchImports(void) {

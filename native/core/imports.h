@@ -1,10 +1,10 @@
-// Our own functions in place of three that Node imports from the C library. The postmaster, before anything else; its children inherit them.
+// Our own functions in place of four that Node imports from the C library. The postmaster, before anything else; its children inherit them.
 #pragma once
 
 #include "result.h"
 
-// Puts wrappers of pthread_create, madvise and dlopen into the import tables of every loaded object but the C library and ourselves, and unmarks what
+// Puts wrappers of pthread_create, madvise, dlopen and sigaction into the import tables of every loaded object but the C library and ourselves, and unmarks what
 // was marked MADV_DONTFORK before. From here on threads are born with every signal blocked, no memory is kept from a fork, and what is loaded
-// later is looked through as it is loaded. Again does no harm. Result: how many slots hold our wrappers now, or -errno: -ENOENT where
+// later is looked through as it is loaded; and a signal that somebody gives back to the kernel goes to what BgwSignal chose for it. Again does no harm. Result: how many slots hold our wrappers now, or -errno: -ENOENT where
 // pthread_create or madvise has no slot, in a program that brings its C library with it.
 BGW_MUST_CHECK int BgwPatchImports(void);

@@ -9,7 +9,7 @@
 // Postmaster, once: makes the pipe. It keeps the write end and never writes.
 BGW_MUST_CHECK int BgwDeathPipeCreate(void);
 // Child, first thing: closes the write end; asks the kernel for `signo` (0: none) when the parent dies; leaves at once (status 1) when the
-// parent is gone already, which closes the hole between fork and here.
+// parent is gone already, which closes the hole between fork and here. Again after a change of credentials, which takes the request back.
 BGW_MUST_CHECK int BgwDeathPipeChild(pid_t parent, int signo);
 // The read end: readable (end of file) when the postmaster is gone. -1 outside of a postmaster's family.
 int BgwDeathPipeFd(void);

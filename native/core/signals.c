@@ -12,7 +12,6 @@
 #include "signals.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -29,18 +28,20 @@ static bool wake_wait_set;
 static _Atomic int holdoff_count;
 static _Atomic int die_pending;
 
-// While set, SIGTERM's default action waits for JavaScript, and this timer for JavaScript's patience to end.
+// While set, SIGTERM's default action waits for JavaScript, and this timer for JavaScript's patience to end. Its signal is none of the 31 that a worker
+// can choose an action for: what a worker does with SIGALRM is its own affair, also after a SIGTERM.
 static bool die_deferred;
 static timer_t die_timer;
 enum { kDieGraceMs = 100 };
+static int DieTimerSigno(void) { return SIGRTMAX - 2; }
+
+// Set for good when the process is on its way out.
+static bool die_disarmed;
 
 static int quit_fd = -1;
 static BgwQuitMessage quit_messages[3];
 static const volatile int32_t *quit_reason;
 
-static char die_before[1024];
-static char die_after[1024];
-static bool die_with_time;
 static void (*exit_hook)(void);
 
 void BgwSignalsInit(void) {
@@ -50,7 +51,7 @@ void BgwSignalsInit(void) {
   for (int i = 0; i < 32; i++) atomic_store(&counts[i], 0);
   atomic_store(&holdoff_count, 0);
   atomic_store(&die_pending, 0);
-  die_deferred = false;  // timers do not survive a fork
+  die_deferred = die_disarmed = false;  // timers do not survive a fork
   quit_fd = -1;
 }
 
@@ -63,82 +64,20 @@ void BgwExitNow(int status) {
   _exit(status);
 }
 
+static void RecordAndWake(int signo, pid_t pid) {
+  // Record, then wake: SIGURG is blocked for life and stays readable in the wait set's descriptor, so a wait that is about to
+  // sleep (between its look at `recorded` and epoll_wait) is woken too.
+  atomic_fetch_or(&recorded, 1u << (signo - 1));
+  if (wake_wait_set) syscall(SYS_tgkill, pid, main_tid, SIGURG);
+}
+
 // --- the way out of a terminated worker ------------------------------------------------------------------------------------------
-
-static char *PutNumber(char *at, int64_t value, int width) {
-  char digits[20];
-  int n = 0;
-  do {
-    digits[n++] = (char)('0' + value % 10);
-    value /= 10;
-  } while (value > 0);
-  while (n < width) digits[n++] = '0';
-  while (n > 0) *at++ = digits[--n];
-  return at;
-}
-
-// "2026-11-22 16:43:38.123 UTC": gmtime is not on the list of what a handler may call, so the civil date is worked out here
-// (days since 1970-03-01 of a year that begins in March).
-static char *PutTime(char *at) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  int64_t days = now.tv_sec / 86400 + 719468;
-  int64_t era = days / 146097;
-  int64_t day_of_era = days - era * 146097;
-  int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-  int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-  int64_t shifted_month = (5 * day_of_year + 2) / 153;
-  int64_t day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-  int64_t month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
-  int64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
-  int64_t seconds = now.tv_sec % 86400;
-  at = PutNumber(at, year, 4);
-  *at++ = '-';
-  at = PutNumber(at, month, 2);
-  *at++ = '-';
-  at = PutNumber(at, day, 2);
-  *at++ = ' ';
-  at = PutNumber(at, seconds / 3600, 2);
-  *at++ = ':';
-  at = PutNumber(at, seconds / 60 % 60, 2);
-  *at++ = ':';
-  at = PutNumber(at, seconds % 60, 2);
-  *at++ = '.';
-  at = PutNumber(at, now.tv_nsec / 1000000, 3);
-  memcpy(at, " UTC", 4);
-  return at + 4;
-}
-
-void BgwWriteLine(const char *text_before, bool with_time, const char *text_after) {
-  char line[2 * 1024 + 64];
-  char *at = line;
-  size_t before = strnlen(text_before, 1024), after = strnlen(text_after, 1024);
-  memcpy(at, text_before, before);
-  at += before;
-  if (with_time) at = PutTime(at);
-  memcpy(at, text_after, after);
-  at += after;
-  if (at > line && write(STDERR_FILENO, line, (size_t)(at - line)) < 0) {
-    // Nobody left to tell.
-  }
-}
 
 static void DieNow(void) {
   // As bgworker_die does: the write below may block on a log that nobody reads, and SIGQUIT must still end us then.
   BgwBlockSignals();
-  BgwWriteLine(die_before, die_with_time, die_after);
+  BgwWriteLastWords(kBgwTerminated);
   BgwExitNow(1);
-}
-
-void BgwSetDieMessage(const char *before, bool with_time, const char *after) {
-  // A handler between the lines would print half of each.
-  sigset_t all, mask;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, &mask);
-  snprintf(die_before, sizeof(die_before), "%s", before);
-  snprintf(die_after, sizeof(die_after), "%s", after);
-  die_with_time = with_time;
-  sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 void BgwHoldInterrupts(void) { atomic_fetch_add(&holdoff_count, 1); }
@@ -147,20 +86,47 @@ void BgwResumeInterrupts(void) {
   // Below zero the handler would take for held what nobody holds, and SIGTERM would never act again. Handlers do not change the count.
   if (atomic_load(&holdoff_count) == 0) return;
   // A handler that runs after the subtraction sees zero and dies by itself; one that ran before it left die_pending for us.
-  if (atomic_fetch_sub(&holdoff_count, 1) == 1 && atomic_load(&die_pending)) DieNow();
+  if (atomic_fetch_sub(&holdoff_count, 1) == 1 && atomic_load(&die_pending) && !die_disarmed) DieNow();
+}
+
+int BgwInterruptHoldoffCount(void) { return atomic_load(&holdoff_count); }
+
+void BgwDisarmDie(void) { die_disarmed = true; }
+
+static void StartGrace(pid_t pid) {
+  static const struct itimerspec kGrace = {.it_value = {.tv_sec = 0, .tv_nsec = kDieGraceMs * 1000000L}};
+  RecordAndWake(SIGTERM, pid);
+  timer_settime(die_timer, 0, &kGrace, NULL);
+}
+
+// The grace is over: JavaScript computes, or is stuck. A lock holds interrupts, but is released again, and the timer does not come twice: noted, the request
+// is acted on then.
+static void DieTimerHandler(int signo, siginfo_t *info, void *context) {
+  (void)signo, (void)context;
+  if (info->si_code != SI_TIMER || info->si_value.sival_ptr != &die_timer || die_disarmed) return;
+  if (atomic_load(&holdoff_count) == 0) DieNow();
+  atomic_store(&die_pending, 1);
 }
 
 int BgwDeferDie(void) {
   if (die_deferred) return 0;
+  struct sigaction action;
+  memset(&action, 0, sizeof(action));
+  sigfillset(&action.sa_mask);
+  action.sa_flags = SA_RESTART | SA_SIGINFO;
+  action.sa_sigaction = DieTimerHandler;
+  if (sigaction(DieTimerSigno(), &action, NULL) < 0) return bgw_errno();
   struct sigevent event;
   memset(&event, 0, sizeof(event));
-  // SIGALRM is what PostgreSQL's own timeouts use; a handler can tell our timer's from anybody else's. To the main thread alone.
+  // To the main thread alone; the handler can tell our timer's signal from anybody else's.
   event.sigev_notify = SIGEV_THREAD_ID;
-  event.sigev_signo = SIGALRM;
+  event.sigev_signo = DieTimerSigno();
   event.sigev_value.sival_ptr = &die_timer;
   event._sigev_un._tid = main_tid;
   if (timer_create(CLOCK_MONOTONIC, &event, &die_timer) < 0) return bgw_errno();
   die_deferred = true;
+  // One that came while interrupts were held, and before there was anything to wait for, waits for it, too.
+  if (atomic_exchange(&die_pending, 0)) StartGrace(getpid());
   return 0;
 }
 
@@ -180,44 +146,24 @@ static void SayWhyWeQuit(void) {
   (void)!send(quit_fd, message->bytes, message->length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void RecordAndWake(int signo, pid_t pid) {
-  // Record, then wake: SIGURG is blocked for life and stays readable in the wait set's descriptor, so a wait that is about to
-  // sleep (between its look at `recorded` and epoll_wait) is woken too.
-  atomic_fetch_or(&recorded, 1u << (signo - 1));
-  if (wake_wait_set) syscall(SYS_tgkill, pid, main_tid, SIGURG);
-}
-
 // A fault of this process's own, as opposed to a signal that somebody sent. To record it and return would repeat it for ever.
 static bool IsFault(int signo, const siginfo_t *info) {
   return (signo == SIGFPE || signo == SIGSEGV || signo == SIGBUS || signo == SIGILL) && info->si_code > 0;
 }
 
 // SIGTERM's default action.
-static void Die(int signo, pid_t pid) {
-  // Without a handler for SIGALRM the timer would do nothing, or worse: then there is no waiting either.
-  if (die_deferred && dispositions[SIGALRM] == kBgwRecord) {
-    static const struct itimerspec kGrace = {.it_value = {.tv_sec = 0, .tv_nsec = kDieGraceMs * 1000000L}};
-    RecordAndWake(signo, pid);
-    timer_settime(die_timer, 0, &kGrace, NULL);
+static void Die(pid_t pid) {
+  if (die_disarmed) return;
+  if (die_deferred) {
+    StartGrace(pid);
     return;
   }
   if (atomic_load(&holdoff_count) == 0) DieNow();
   atomic_store(&die_pending, 1);
 }
 
-static bool IsDieTimer(int signo, const siginfo_t *info) {
-  return signo == SIGALRM && info->si_code == SI_TIMER && info->si_value.sival_ptr == &die_timer;
-}
-
 static void Handler(int signo, siginfo_t *info, void *context) {
   (void)context;
-  if (IsDieTimer(signo, info)) {
-    // The grace is over: JavaScript computes, or is stuck. Had it begun to leave, it would hold interrupts, for good. A lock holds them, too, but
-    // is released again, and the timer does not come twice: noted, the request is acted on then.
-    if (atomic_load(&holdoff_count) == 0) DieNow();
-    atomic_store(&die_pending, 1);
-    return;
-  }
   if (IsFault(signo, info)) {
     signal(signo, SIG_DFL);  // the instruction is executed again, and ends us as it would have
     return;
@@ -241,7 +187,7 @@ static void Handler(int signo, siginfo_t *info, void *context) {
       SayWhyWeQuit();
       _exit(2);
     case kBgwDie:
-      Die(signo, pid);
+      Die(pid);
       break;
     default:
       RecordAndWake(signo, pid);
@@ -250,8 +196,7 @@ static void Handler(int signo, siginfo_t *info, void *context) {
   errno = saved_errno;
 }
 
-int BgwSignal(int signo, BgwDisposition disposition) {
-  if (signo < 1 || signo > 31) return -EINVAL;
+static struct sigaction ActionOf(int signo, BgwDisposition disposition) {
   struct sigaction action;
   memset(&action, 0, sizeof(action));
   sigfillset(&action.sa_mask);
@@ -263,19 +208,36 @@ int BgwSignal(int signo, BgwDisposition disposition) {
   sigdelset(&action.sa_mask, SIGABRT);
   action.sa_flags = SA_RESTART;
   if (signo == SIGCHLD) action.sa_flags |= SA_NOCLDSTOP;
-  bool handled = disposition != kBgwDefault && disposition != kBgwIgnore;
+  if (disposition == kBgwDefault) {
+    action.sa_handler = SIG_DFL;
+  } else if (disposition == kBgwIgnore) {
+    action.sa_handler = SIG_IGN;
+  } else {
+    action.sa_sigaction = Handler;
+    action.sa_flags |= SA_SIGINFO;
+  }
+  return action;
+}
+
+bool BgwChosenAction(int signo, struct sigaction *action) {
+  if (signo < 1 || signo > 31 || dispositions[signo] == kBgwDefault) return false;
+  // Not for a program about to be executed, by a child that shares our memory (libuv's vfork): it is to begin with the default.
+  if ((pid_t)syscall(SYS_gettid) != main_tid) return false;
+  *action = ActionOf(signo, dispositions[signo]);
+  return true;
+}
+
+int BgwSignal(int signo, BgwDisposition disposition) {
+  if (signo < 1 || signo > 31) return -EINVAL;
+  struct sigaction action = ActionOf(signo, disposition);
   // The order of the two stores, ours and the kernel's, is such that Handler never meets a signal that is not its own. The other way round:
   //
   //     O: dispositions[SIGTERM] = default      (was: die)
   //                                             SIGTERM: Handler, still installed, finds "default", and the signal is lost
   //     O: sigaction(SIGTERM, SIG_DFL)
-  if (handled) {
-    action.sa_sigaction = Handler;
-    action.sa_flags |= SA_SIGINFO;
+  if (disposition != kBgwDefault && disposition != kBgwIgnore) {
     dispositions[signo] = disposition;
     atomic_signal_fence(memory_order_seq_cst);
-  } else {
-    action.sa_handler = disposition == kBgwIgnore ? SIG_IGN : SIG_DFL;
   }
   if (sigaction(signo, &action, NULL) < 0) return bgw_errno();
   dispositions[signo] = disposition;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "last_words.h"
 #include "result.h"
 
 #ifdef __cplusplus
@@ -29,6 +30,8 @@ void BgwSignalsWakeWaitSet(void);
 
 // Installs a disposition for one signal, with SA_RESTART, as pqsignal does.
 BGW_MUST_CHECK int BgwSignal(int signo, BgwDisposition disposition);
+// What BgwSignal installed last for a signal, for who has replaced it and gives it back. False: nothing but the default.
+bool BgwChosenAction(int signo, struct sigaction *action);
 
 // The set that stays blocked: all but TRAP, ABRT, ILL, FPE, SEGV, BUS, SYS, CONT and QUIT (contract C-22).
 void BgwBlockSignals(void);
@@ -43,15 +46,11 @@ uint32_t BgwPeekRecorded(void);
 // How often a signal was delivered to this process since BgwSignalsInit.
 uint32_t BgwSignalCount(int signo);
 
-// The FATAL line of kBgwDie: `before`, the time of day if with_time, `after`. Copied; cut at 1,024 bytes each.
-void BgwSetDieMessage(const char *before, bool with_time, const char *after);
-
-// One record to the log, from wherever: in a handler, too. Each text is cut at 1,024 bytes.
-void BgwWriteLine(const char *before, bool with_time, const char *after);
-
 // From here on kBgwDie records and wakes as kBgwRecord does, so that exit callbacks in JavaScript can run; where no safe point is reached within
 // a tenth of a second, the process leaves from inside a handler after all. For good; per process.
 BGW_MUST_CHECK int BgwDeferDie(void);
+// From here on kBgwDie does nothing: the process is leaving already, and would be cut short (contract C-29).
+void BgwDisarmDie(void);
 
 // What a session backend's client is told when SIGQUIT ends the backend: three messages, for the reasons 0, 1 and 2 that *reason (in shared
 // memory, written by the postmaster before the signal) then has. Pointers must stay valid.
@@ -64,6 +63,7 @@ void BgwSetQuitMessages(int fd, const BgwQuitMessage messages[3], const volatile
 // While held, kBgwDie only notes itself; it acts when the last hold is released. Counts. Resuming what is not held does nothing.
 void BgwHoldInterrupts(void);
 void BgwResumeInterrupts(void);
+int BgwInterruptHoldoffCount(void);
 
 // Leaves shared memory (proc.h) and the process, running nothing else. Async-signal-safe.
 void BgwExitNow(int status) __attribute__((noreturn));

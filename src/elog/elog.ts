@@ -82,27 +82,48 @@ function formatRecord(level: number, fields: ErrorFields): string {
   return logDestination.has('stderr') ? json + formatLogRecord(level, fields, context) : json;
 }
 
-/** As long as a time with milliseconds, so that padding comes out right. */
-const TIME_MARK = '\u0000'.repeat(timesOf(new Date()).milliseconds.length);
+// What stands for each form of a time while a line is made: as long as the time, so that padding comes out right, and of characters that no text has (they are
+// no characters). Their place in the list is the form's number in native/core/last_words.h.
+const NOW = timesOf(new Date());
+const TIME_MARKS = ['\uFDD0'.repeat(NOW.milliseconds.length), '\uFDD1'.repeat(NOW.seconds.length), '\uFDD2'.repeat(NOW.epoch.length)] as const;
+const ANY_TIME_MARK = new RegExp(`(${TIME_MARKS.join('|')})`);
+
+/** Text with holes: each time goes in at an offset, in bytes. */
+export interface TimelessText {
+  readonly text: Buffer;
+  readonly times: readonly { readonly offset: number; readonly form: number }[];
+}
 
 /**
- * What stands before and after the time of day in a one-line FATAL record: for the way out that runs inside a signal handler.
- *
- * DIFFERS FROM POSTGRES: that handler knows one place for the time, and one form of it, `%m`. It stands where the line has its first time, whichever
- * it is; further ones are of this moment. And it writes one record: with both forms in `log_destination` it is the JSON one.
+ * A FATAL record of one line as it would be logged, in every form that is wanted, but for its times: for the way out that runs inside a signal handler.
+ * Empty where it would not be logged.
  */
-export function fatalLineParts(code: string, message: string): { before: string; withTime: boolean; after: string } {
-  if (logDestination.size === 0 || !isLogLevelOutput(FATAL)) return { before: '', withTime: false, after: '' };
-  const context = currentContext({ milliseconds: TIME_MARK, seconds: TIME_MARK, epoch: TIME_MARK });
-  let line: string;
-  if (logDestination.has('jsonlog')) {
-    const stamped = formatJsonRecord({ level: FATAL, fields: { message }, code }, context, jsonLines.peek());
-    line = stamped.replaceAll(JSON.stringify(TIME_MARK), `"${TIME_MARK}"`);
-  } else line = `${logStatusFormat(logLinePrefix, context, code, textLines.peek())}FATAL:  ${message.replace(/\n/g, '\n\t')}\n`;
-  const at = line.indexOf(TIME_MARK);
-  if (at < 0) return { before: line, withTime: false, after: '' };
-  const after = line.slice(at + TIME_MARK.length).replaceAll(TIME_MARK, timesOf(new Date()).milliseconds);
-  return { before: line.slice(0, at), withTime: true, after };
+export function timelessFatalRecord(code: string, message: string): TimelessText {
+  const wanted = logDestination.size > 0 && isLogLevelOutput(FATAL);
+  const [milliseconds, seconds, epoch] = TIME_MARKS;
+  const context = currentContext({ milliseconds, seconds, epoch });
+  let marked = '';
+  if (wanted && logDestination.has('jsonlog')) marked += formatJsonRecord({ level: FATAL, fields: { message }, code }, context, jsonLines.peek());
+  if (wanted && logDestination.has('stderr')) {
+    marked += `${logStatusFormat(logLinePrefix, context, code, textLines.peek())}FATAL:  ${message.replace(/\n/g, '\n\t')}\n`;
+  }
+  let text = Buffer.alloc(0);
+  const times: { offset: number; form: number }[] = [];
+  for (const part of marked.split(ANY_TIME_MARK)) {
+    const form = (TIME_MARKS as readonly string[]).indexOf(part);
+    if (form < 0) text = Buffer.concat([text, Buffer.from(part)]);
+    else times.push({ offset: text.length, form });
+  }
+  return { text, times };
+}
+
+/** Why a process ends inside a signal handler; native/core/last_words.h has the same numbers. */
+export const LastWords = { terminated: 0, touchedGone: 1 } as const;
+
+/** Prepares what such a process says. Again after the log's settings have changed. */
+export function prepareLastWords(why: keyof typeof LastWords, code: string, message: string): void {
+  const { text, times } = timelessFatalRecord(code, message);
+  native.setLastWords(LastWords[why], text, Int32Array.from(times.flatMap(({ offset, form }) => [offset, form])));
 }
 
 /** Writes to the server log with one write, so that records of several processes do not mix. A full pipe is waited for. */

@@ -40,7 +40,7 @@ function add(list: Entry[], name: string, callback: ExitCallback, arg: unknown):
 /**
  * Registers a callback for the time before this process leaves shared memory, while everything still works.
  *
- * It runs on every orderly way out: return, error, `procExit`, `process.exit`, SIGTERM. It does not run at SIGQUIT or SIGKILL, nor where the default
+ * It runs on every orderly way out: return, error, `procExit`, `process.exit`, an uncaught exception, an unhandled rejection, SIGTERM. It does not run at SIGQUIT or SIGKILL, nor where the default
  * SIGTERM action finds the process in a computation that reaches no safe point for a tenth of a second. It must be synchronous. The last
  * registered runs first.
  * @example beforeShmemExit(() => myQueue.release());
@@ -93,7 +93,7 @@ function run(list: Entry[], code: number): number {
 /** All callbacks in order, and out of shared memory. Again is harmless. Returns the status, which a failing callback changes. */
 export function procExitPrepare(code: number): number {
   setProcExitInprogress();
-  native.holdInterrupts(); // for good: a SIGTERM now would cut the exit short and change its status (C-29)
+  native.disarmDie(); // a SIGTERM now would cut the exit short and change its status (C-29)
   let status = run(beforeShmemExitList, code);
   status = dsmBackendShutdown(status); // M-14
   status = run(onShmemExitList, status);

@@ -2,8 +2,10 @@
 // PostgreSQL: src/backend/storage/lmgr/proc.c (InitProcess), src/backend/storage/ipc/pmsignal.c (postmaster child slots).
 
 import type { Latch } from './latch.js';
+import { PANIC } from '../elog/error-data.js';
+import { ereport } from '../elog/elog.js';
 import type { BackendType } from '../globals.js';
-import { native } from '../native.js';
+import { check, native } from '../native.js';
 import { type BackendStatus, initBackendStatus, readBackendStatus } from './backend-status.js';
 import { PROC, PROC_SIZE } from '../shmem/layout.js';
 import { type SharedMemory, sharedMemory } from '../shmem/shmem.js';
@@ -78,9 +80,9 @@ export function initProcess(index: number, entry: { pid: number; kind: BackendTy
   memory.storeBytes(offset + PROC.name, BGW_MAXLEN, Buffer.from(entry.name));
   memory.storeBytes(offset + PROC.type, BGW_MAXLEN, Buffer.from(entry.type));
   initBackendStatus(index);
-  // A process that died in this entry may have left its latch owned: the entry is ours alone now.
-  native.initLatch(offset + PROC.latch);
-  native.procAttach(offset + PROC.flag, offset + PROC.latch);
+  // The entry is ours alone: whoever had it gave its latch up, or died, and then all of shared memory is new.
+  const owner = check(native.procAttach(offset + PROC.flag, offset + PROC.latch), 'procAttach');
+  if (owner !== 0) ereport(PANIC, { message: `latch already owned by PID ${owner}` });
   memory.store(offset + PROC.pid, entry.pid); // last: readers go by it
   myProc = Object.freeze({ pid: entry.pid, procLatch: Object.freeze({ offset: offset + PROC.latch }) });
   return offset + PROC.latch;

@@ -2,14 +2,15 @@
 // PostgreSQL: src/backend/libpq/pqsignal.c, src/backend/postmaster/interrupt.c, tcopprot.h (CHECK_FOR_INTERRUPTS).
 //
 // The C handler records a signal and wakes the process (native/core/signals.c). The JavaScript handler runs at the next safe point: before
-// `backgroundWorkerUnblockSignals` returns, when a wait returns, in `checkForInterrupts`, or on the next turn of the event loop.
+// `backgroundWorkerUnblockSignals` returns, when a wait returns, in `checkForInterrupts`, or on the next turn of the event loop; and before anything changes
+// that it was delivered under: an action, the mask, a hold.
 
 import { constants } from 'node:os';
 
-import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
-import { ERROR, FATAL } from '../elog/error-data.js';
-import { ereport, fatalLineParts, setLinePrefixHook } from '../elog/elog.js';
-import { myBackendType, myBackendTypeName } from '../globals.js';
+import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_INTERNAL_ERROR, ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
+import { ERROR, ErrorData, FATAL } from '../elog/error-data.js';
+import { ereport, prepareLastWords, setLinePrefixHook } from '../elog/elog.js';
+import { myBackendType, myBackendTypeName, procExitInprogress } from '../globals.js';
 import { check, native } from '../native.js';
 
 /** The default action of the kernel. @pg SIG_DFL */
@@ -32,7 +33,11 @@ function signalNumber(signal: number | NodeJS.Signals): number {
 }
 
 /**
- * Chooses what a signal does to this process.
+ * Chooses what a signal does to this process. A safe point: handlers of what was delivered before have run when the choice changes.
+ *
+ * Of this and `process.on` for the same signal, the later decides: the first listener that is added to a signal takes it from the handler chosen here, and
+ * the removal of the last one gives it back; a call of this function takes it from the listeners, which are called no more. Listeners run on turns of the
+ * event loop only, and end no wait.
  *
  * @param signal a number (1 to 31) or a name such as 'SIGTERM'
  * @param handler a function, called at the next safe point after the signal was delivered, once for several deliveries; or SIG_IGN; or
@@ -43,6 +48,10 @@ function signalNumber(signal: number | NodeJS.Signals): number {
  */
 export function pqsignal(signal: number | NodeJS.Signals, handler: SignalHandler | typeof SIG_DFL | typeof SIG_IGN): void {
   const signo = signalNumber(signal);
+  if (typeof handler !== 'function' && handler !== SIG_IGN && handler !== SIG_DFL) {
+    throw new TypeError(`handler must be a function, SIG_IGN or SIG_DFL, not ${String(handler)}`);
+  }
+  processSignals();
   handlers.delete(signo);
   if (handler === SIG_DFL) check(native.signal(signo, Disposition.default), 'sigaction');
   else if (handler === SIG_IGN) check(native.signal(signo, Disposition.ignore), 'sigaction');
@@ -50,15 +59,20 @@ export function pqsignal(signal: number | NodeJS.Signals, handler: SignalHandler
     handlers.set(signo, dieInOrder); // called only where exit callbacks are to run
     check(native.signal(signo, Disposition.die), 'sigaction');
   } else if (handler === signalHandlerForCrashExit) check(native.signal(signo, Disposition.crashExit), 'sigaction');
-  else if (typeof handler === 'function') {
+  else {
     handlers.set(signo, handler);
     check(native.signal(signo, Disposition.record), 'sigaction');
-  } else throw new TypeError(`handler must be a function, SIG_IGN or SIG_DFL, not ${String(handler)}`);
+  }
 }
 
-/** In a fresh child: the handlers of the parent are not ours. */
+/**
+ * In a fresh child: the handlers of the parent are not ours. Nor are listeners that were added while preloading: Node takes them for installed, and they
+ * would keep later ones from being so.
+ */
 export function forgetSignalHandlers(): void {
   handlers.clear();
+  for (const name of process.eventNames()) if (name in constants.signals) process.removeAllListeners(name);
+  cancelHoldoffCount = 0;
   interruptWaiters.clear();
   dyingByDefault = false;
   procDiePending = false;
@@ -82,22 +96,26 @@ export function signalCount(signal: number | NodeJS.Signals): number {
  */
 export const bgworkerDie: SignalHandler = () => undefined;
 
-// The default action at a safe point. From here on the timer that would end us finds interrupts held, and a second SIGTERM changes nothing.
-function dieInOrder(): void {
-  native.holdInterrupts();
+/** The default action, and SIGTERM of a session, at a safe point. From here on a second SIGTERM changes nothing. */
+export const dieInOrder: SignalHandler = () => {
+  native.disarmDie();
   dyingByDefault = true;
   noteProcDie();
-  if (interruptWaiters.size === 0) checkForInterrupts(); // else who waits for a server ends that first, and us with it
+  leaveIfDying();
+};
+
+// Who waits for a server ends that first, and us with it.
+function leaveIfDying(): void {
+  if (dyingByDefault && interruptWaiters.size === 0) processInterrupts();
 }
 
 /** The action of SIGQUIT: `_exit(2)` at once. @pg SignalHandlerForCrashExit */
 export const signalHandlerForCrashExit: SignalHandler = () => undefined;
 
-/** What the default SIGTERM action says. Again after the worker's type changed; after the log's prefix changed it is called by itself. */
+/** What the default SIGTERM action says, where it is logged at all. Again after the worker's type changed; after the log's prefix changed it is called by itself. */
 export function armBgworkerDie(): void {
   setLinePrefixHook(armBgworkerDie);
-  const { before, withTime, after } = fatalLineParts(ERRCODE_ADMIN_SHUTDOWN, terminationMessage());
-  native.setDieMessage(before, withTime, after);
+  prepareLastWords('terminated', ERRCODE_ADMIN_SHUTDOWN, terminationMessage());
 }
 
 function terminationMessage(): string {
@@ -125,7 +143,7 @@ export function onInterrupt(waiter: () => void): () => void {
   interruptWaiters.add(waiter);
   return () => {
     interruptWaiters.delete(waiter);
-    if (dyingByDefault && interruptWaiters.size === 0) checkForInterrupts();
+    leaveIfDying();
   };
 }
 
@@ -163,33 +181,95 @@ export function processSignals(): void {
       failures.push(err); // the others were recorded, too, and are not recorded again
     }
   }
+  leaveIfDying(); // where it was held when it was noted
   if (failures.length > 0) throw failures[0];
 }
 
-/**
- * A safe point that a long computation offers: runs the handlers of pending signals, and ends the process (FATAL 57P01) where {@link die}
- * noted a SIGTERM.
- * @example for (const row of rows) { checkForInterrupts(); work(row); }
- * @pg CHECK_FOR_INTERRUPTS
- */
-export function checkForInterrupts(): void {
-  processSignals();
+// What was noted is acted on, unless it is held. A SIGTERM makes a cancellation pointless. C: ProcessInterrupts.
+function processInterrupts(): void {
+  if (procExitInprogress || native.interruptHoldoffCount() > 0) return;
   if (procDiePending) {
-    procDiePending = false;
+    procDiePending = queryCancelPending = false;
     ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: terminationMessage() });
   }
-  if (queryCancelPending) {
+  if (queryCancelPending && cancelHoldoffCount === 0) {
     queryCancelPending = false;
     ereport(ERROR, { code: ERRCODE_QUERY_CANCELED, message: 'canceling statement due to user request' });
   }
 }
 
 /**
+ * A safe point that a long computation offers: runs the handlers of pending signals, ends the process (FATAL 57P01) where {@link die}
+ * noted a SIGTERM, and throws (57014) where `statementCancelHandler` noted a SIGINT. What is held stays noted: see {@link holdInterrupts}.
+ * @throws ErrorData 57014
+ * @example for (const row of rows) { checkForInterrupts(); work(row); }
+ * @pg CHECK_FOR_INTERRUPTS
+ */
+export function checkForInterrupts(): void {
+  processSignals();
+  processInterrupts();
+}
+
+/**
+ * From here to the matching {@link resumeInterrupts} nothing that was noted is acted on: handlers run at safe points as ever, but neither does the process end
+ * by SIGTERM, nor is a statement cancelled. Calls nest. For a stretch that must not be left half done; keep it short, since the postmaster waits.
+ *
+ * DIFFERS FROM POSTGRES: the default SIGTERM action of a worker is held, too (C's `bgworker_die` ends it in the middle). And an error does not reset the
+ * count, since it may be one that nobody reports: resume in `finally`.
+ * @example
+ * holdInterrupts();
+ * try { moveBoth(); } finally { resumeInterrupts(); }
+ * @pg HOLD_INTERRUPTS
+ */
+export function holdInterrupts(): void {
+  native.holdInterrupts();
+}
+
+/**
+ * Ends what {@link holdInterrupts} began. At the last one a SIGTERM under its default action that came meanwhile ends the process; what `die` or
+ * `statementCancelHandler` noted waits for the next {@link checkForInterrupts}.
+ * @throws ErrorData XX000 where interrupts are not held
+ * @pg RESUME_INTERRUPTS
+ */
+export function resumeInterrupts(): void {
+  const count = native.interruptHoldoffCount();
+  if (count === 0) throw notHeld('interrupts');
+  if (count === 1) processSignals(); // what they note is acted on below, in order, where C would leave from inside the handler
+  native.resumeInterrupts();
+  leaveIfDying();
+}
+
+let cancelHoldoffCount = 0;
+
+/**
+ * As {@link holdInterrupts}, for the cancellation of statements (SIGINT) alone: SIGTERM still ends the process.
+ * @example
+ * holdCancelInterrupts();
+ * try { readWholeMessage(); } finally { resumeCancelInterrupts(); }
+ * @pg HOLD_CANCEL_INTERRUPTS
+ */
+export function holdCancelInterrupts(): void {
+  cancelHoldoffCount++;
+}
+
+/** Ends what {@link holdCancelInterrupts} began. @throws ErrorData XX000 where they are not held @pg RESUME_CANCEL_INTERRUPTS */
+export function resumeCancelInterrupts(): void {
+  if (cancelHoldoffCount === 0) throw notHeld('cancel interrupts');
+  cancelHoldoffCount--;
+}
+
+function notHeld(what: string): ErrorData {
+  return new ErrorData({ code: ERRCODE_INTERNAL_ERROR, message: `${what} are not held`, hint: 'Each resume needs a hold before it.' });
+}
+
+/**
  * Blocks all signals but those that report faults, SIGCONT and SIGQUIT. Signals that arrive stay pending. A plain assignment: calls do not nest.
+ * Handlers of what was delivered before have run when it returns.
  * @pg BackgroundWorkerBlockSignals
  */
 export function backgroundWorkerBlockSignals(): void {
   native.blockSignals();
+  processSignals();
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import { constants } from 'node:os';
 
+import { type Family, keepFamily } from './credentials.js';
 import { renewIdentity } from './identity.js';
 import { type BackendType, myProcPid, setMyBackendType } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
@@ -22,14 +23,16 @@ export interface PostmasterPorts {
  * @throws a system error (`EAGAIN`, `ENOMEM`; `EBUSY` where another thread of the postmaster did not come to rest)
  */
 export function forkProcess(kind: BackendType, ports: PostmasterPorts): number {
+  // DIFFERS FROM POSTGRES: no child outlives the postmaster unless `allow_orphan_workers` is on. The kernel kills it, whatever it is doing.
+  const parentDeathSignal = getConfigOption('allow_orphan_workers') ? 0 : constants.signals.SIGKILL;
   const parent = myProcPid;
-  const pid = check(native.fork(), 'fork');
-  if (pid === 0) initPostmasterChild(kind, parent, ports);
+  const pid = check(native.fork(parentDeathSignal), 'fork');
+  if (pid === 0) initPostmasterChild(kind, ports, { parent, parentDeathSignal });
   return pid;
 }
 
-// Everything is still blocked here. The order: first what makes an exit right, then what others may rely on.
-function initPostmasterChild(kind: BackendType, parent: number, ports: PostmasterPorts): void {
+// Everything is still blocked here, and the parent-death signal is asked for. The order: first what makes an exit right, then what others may rely on.
+function initPostmasterChild(kind: BackendType, ports: PostmasterPorts, family: Family): void {
   native.procForget();
   native.signalsInit();
   forgetSignalHandlers();
@@ -38,9 +41,7 @@ function initPostmasterChild(kind: BackendType, parent: number, ports: Postmaste
   setMyBackendType(kind);
   if (!native.takeExits(true, () => void procExitPrepare(-1))) native.exitNow(1); // cannot happen: the postmaster looked before it forked anything
   installExits();
-  // DIFFERS FROM POSTGRES: no child outlives the postmaster unless `allow_orphan_workers` is on. The kernel kills it, whatever it is doing.
-  const orphans = getConfigOption('allow_orphan_workers');
-  check(native.deathPipeChild(parent, orphans ? 0 : constants.signals.SIGKILL), 'prctl');
+  keepFamily(family);
   if (ports.listenFd >= 0) native.close(ports.listenFd);
   check(native.setSid(), 'setsid');
   pqsignal('SIGQUIT', signalHandlerForCrashExit);

@@ -50,7 +50,7 @@ import {
 } from '../ipc/pmsignal.js';
 import { seenServerState } from '../ipc/server-state.js';
 import { forkProcess } from '../launch/fork.js';
-import { native } from '../native.js';
+import { native, systemError } from '../native.js';
 import { encodeFrame } from '../session/protocol.js';
 import { HEADER } from '../shmem/layout.js';
 import { resetSharedMemory, sharedMemory } from '../shmem/shmem.js';
@@ -145,10 +145,11 @@ export class Performer {
     return happened;
   }
 
-  /** A connection as the machine knows it, or null: nobody there after all, or somebody who may not. */
+  /** A connection as the machine knows it, or null: nobody there after all, or somebody who may not. @throws a system error: it is there still */
   accept(): number | null {
     const client = native.accept(this.listenFd);
-    if (typeof client === 'number') return null;
+    if (client === -constants.errno.EAGAIN) return null;
+    if (typeof client === 'number') throw systemError(client, 'accept4');
     const self = process.geteuid?.() ?? -1;
     if (client.uid !== self && client.uid !== 0) {
       const message = `peer authentication failed: process ${client.pid} of user ${client.uid} is not a process of user ${self}`;
@@ -260,10 +261,9 @@ export class Performer {
       case 'backend':
         return { role: 'backend', client: this.#clients.get(target.conn) as Client, procIndex };
       case 'bgworker': {
-        const worker = state.workers.find(({ id }) => id === target.id) as RegisteredBgWorker;
+        const { descriptor, notifyPid, slot } = state.workers.find(({ id }) => id === target.id) as RegisteredBgWorker;
         // The worker sees its notify pid as the postmaster validated it (C-40).
-        const descriptor = { ...(worker.descriptor as Descriptor), notifyPid: worker.notifyPid };
-        return { role: 'bgworker', descriptor, slot: worker.slot, procIndex };
+        return { role: 'bgworker', descriptor: { ...(descriptor as Descriptor), notifyPid }, slot, procIndex };
       }
     }
   }

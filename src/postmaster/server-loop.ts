@@ -8,6 +8,9 @@ import { constants } from 'node:os';
 
 import type { ChildRole, Performer } from './performer.js';
 import { changeSettings, deadline, lockFileStatus, step, type Action, type PostmasterEvent, type PostmasterState } from './state.js';
+import { strerror } from './strerror.js';
+import { LOG } from '../elog/error-data.js';
+import { elog } from '../elog/elog.js';
 import { check, native } from '../native.js';
 
 /** An event as it is queued: the time is put to it when the machine takes it. */
@@ -15,6 +18,11 @@ type Happening = PostmasterEvent extends infer E ? (E extends PostmasterEvent ? 
 
 const SIGNAL = constants.signals;
 const CONNECTION_WAITS = 0x80000000;
+/**
+ * How long connections are left waiting after one could not be accepted, for want of descriptors mostly: the socket stays readable, and a loop that tries again
+ * at once does nothing else. They wait in the kernel's queue meanwhile.
+ */
+const ACCEPT_PAUSE_MS = 100;
 /** T-34: how often the lock file is looked at; the only wake-up of an idle postmaster. */
 const LOCK_FILE_INTERVAL_MS = 60_000;
 
@@ -28,6 +36,8 @@ export class ServerLoop {
   readonly #performer: Performer;
   readonly #queue: Happening[] = [];
   #nextLockFileCheck: number = now() + LOCK_FILE_INTERVAL_MS;
+  /** Where connections could not be accepted: when the next attempt is due. */
+  #acceptAgainAt: number | null = null;
 
   constructor(state: PostmasterState, performer: Performer) {
     this.#state = state;
@@ -42,8 +52,9 @@ export class ServerLoop {
   }
 
   #turn(): ChildRole | null {
-    const wanted = Math.min(deadline(this.#state) ?? Infinity, this.#nextLockFileCheck);
-    const woken = check(native.postmasterWait(this.#performer.listenFd, Math.max(0, Math.ceil(wanted - now()))), 'ppoll');
+    const pause = this.#acceptAgainAt !== null && this.#acceptAgainAt > now() ? this.#acceptAgainAt : null;
+    const wanted = Math.min(deadline(this.#state) ?? Infinity, this.#nextLockFileCheck, pause ?? Infinity);
+    const woken = check(native.postmasterWait(pause === null ? this.#performer.listenFd : -1, Math.max(0, Math.ceil(wanted - now()))), 'ppoll');
     return this.#serve(woken >>> 0);
   }
 
@@ -61,10 +72,23 @@ export class ServerLoop {
     let child = this.#drain();
     // One connection at a time: a backend is forked for each, and signals are served in between.
     if (child === null && (woken & CONNECTION_WAITS) !== 0) {
-      const conn = this.#performer.accept();
+      const conn = this.#accept();
       if (conn !== null) child = this.#happened({ type: 'connection', conn });
     }
     return child;
+  }
+
+  // DIFFERS FROM POSTGRES: it sleeps for the pause, and says the same ten times a second. Here signals are served meanwhile, and it is said once.
+  #accept(): number | null {
+    try {
+      const conn = this.#performer.accept();
+      this.#acceptAgainAt = null;
+      return conn;
+    } catch (err) {
+      if (this.#acceptAgainAt === null) elog(LOG, `could not accept new connection: ${strerror(err as NodeJS.ErrnoException)}`);
+      this.#acceptAgainAt = now() + ACCEPT_PAUSE_MS;
+      return null;
+    }
   }
 
   #checkLockFile(): void {

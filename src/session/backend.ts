@@ -38,7 +38,7 @@ import { procExit } from '../ipc/exit.js';
 import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
 import { initProcess } from '../ipc/proc.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
-import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, pqsignal } from '../ipc/signals.js';
+import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
 import { initPsDisplay } from '../ipc/ps-status.js';
 import { check, native } from '../native.js';
 import { HEADER } from '../shmem/layout.js';
@@ -165,9 +165,7 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   const name = `session of PID ${client.pid}`;
   setMyLatch(initProcess(procIndex, { pid: myProcPid, kind: 'client backend', name, type: 'client backend', workerSlot: -1 }));
   initPsDisplay(name);
-  pqsignal('SIGTERM', () => {
-    ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: 'terminating connection due to administrator command' });
-  });
+  pqsignal('SIGTERM', dieInOrder);
   pqsignal('SIGINT', statementCancelHandler);
   pqsignal('SIGUSR1', procsignalSigusr1Handler);
   pqsignal('SIGHUP', signalHandlerForConfigReload);

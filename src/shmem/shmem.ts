@@ -6,7 +6,7 @@ import { totalmem } from 'node:os';
 import { AREA, HEADER, type ShmemLayout, SHMEM_MAGIC, SHMEM_VERSION, layoutShmem } from './layout.js';
 import { detachAllRegions } from './region.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, ERRCODE_OUT_OF_MEMORY } from '../elog/errcodes.js';
-import { fatalLineParts } from '../elog/elog.js';
+import { prepareLastWords } from '../elog/elog.js';
 import { ErrorData } from '../elog/error-data.js';
 import { check, native, systemError } from '../native.js';
 
@@ -165,8 +165,7 @@ export function resetSharedMemory(postmasterPid: number): void {
 export function detachSharedMemory(): void {
   if (shmem === null) return;
   const reason = notAttached();
-  const { before, withTime, after } = fatalLineParts(reason.code, reason.message);
-  native.setGuardMessage(before, withTime, after);
+  prepareLastWords('touchedGone', reason.code, reason.message);
   detachAllRegions(reason);
   check(native.shmemUnmap(), 'mmap');
   native.dsmUnmap();

@@ -1,13 +1,14 @@
 // Who is let in and who is not, and what a client can do to a postmaster: nothing. Contract T-03, T-20; issue 2, "Bad input".
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { serialize } from 'node:v8';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { connect } from '../../dist/session/client.js';
 import { FrameReader } from '../../src/session/protocol.js';
-import { type Postmaster, fixture, processState, tempDir, waitUntil, withPostmaster } from '../helpers/index.js';
+import { type Postmaster, fixture, openFds, processState, tempDir, waitUntil, withPostmaster } from '../helpers/index.js';
 import { CALLS, end, errorOf, launch, logLines, openSession, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const pm = sharedPostmaster({ settings: { log_min_messages: 'debug2' } });
@@ -163,4 +164,32 @@ describe('who is not let in', () => {
     expect(await errorOf(connect(join(dir, 'nowhere')))).toMatchObject({ code: '08006', detail: expect.stringContaining('ENOENT') as string });
     await expect(connect(undefined as never)).rejects.toThrow('data directory must be a string, not undefined');
   });
+});
+
+describe('no descriptors left', () => {
+  /** Of the postmaster alone; `soft` is what it may have from now on. */
+  const limitDescriptors = (pid: number, soft: number): void => void execFileSync('prlimit', ['--pid', `${pid}`, `--nofile=${soft}:`]);
+  const switches = (pid: number): number => Number(/^voluntary_ctxt_switches:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+
+  test('a connection waits until there are some; the postmaster says so once, sleeps in between, and serves all else', () =>
+    withPostmaster({}, async (pm) => {
+      const session = await openSession(pm);
+      const { handle, pid } = await launch(session, worker('idle'));
+      await waitForSaid(pm, 'idle', 'ready');
+      const most = Math.max(...openFds(pm.pid).keys()) + 1;
+      const used = new Set(openFds(pm.pid).keys());
+      const lowestFree = Array.from({ length: most + 1 }, (_, fd) => fd).find((fd) => !used.has(fd)) as number;
+      limitDescriptors(pm.pid, lowestFree);
+      const later = pm.connect();
+      later.catch(() => {});
+      await pm.waitForLog('LOG:  could not accept new connection: Too many open files');
+      // One that tries again at once never sleeps of its own accord.
+      const before = switches(pm.pid);
+      await waitUntil(() => switches(pm.pid) >= before + 8, { what: 'the postmaster to sleep, again and again' });
+      process.kill(pid, 'SIGTERM');
+      expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(2);
+      limitDescriptors(pm.pid, 1024);
+      expect(await (await later).call(CALLS, 'echo', 1)).toEqual([1]);
+      expect(logLines(pm, 'could not accept new connection')).toHaveLength(1);
+    }));
 });

@@ -1,6 +1,7 @@
 // beforeShmemExit, onShmemExit, onProcExit: their order, what they get, and when they run. Contract 10.5, 7.3.
 import { describe, expect, test } from 'vitest';
-import { STOPPED, logLines, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
+import { withPostmaster } from '../helpers/index.js';
+import { STOPPED, launch, logLines, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const pm = sharedPostmaster();
 
@@ -42,6 +43,32 @@ describe('order', () => {
     expect(calls).toEqual(inOrder(-1));
     expect(exit).toEqual(['LOG:  background worker "callbacks102" (PID) exited with exit code 1']);
   });
+});
+
+describe('order, on the other orderly ways out', () => {
+  test.each([
+    [103, 'an uncaught exception'],
+    [104, 'an unhandled rejection'],
+    [105, 'a report at FATAL'],
+    [106, 'a main function that can never settle'],
+  ])('C-28: %i: %s', async (mainArg) => {
+    const { calls, exit } = await callbacks(mainArg);
+    expect(calls).toEqual(inOrder(1));
+    expect(exit).toEqual([`LOG:  background worker "callbacks${mainArg}" (PID) exited with exit code 1`]);
+  });
+
+  test('L-44: WL_EXIT_ON_PM_DEATH, in both forms of the wait', () =>
+    withPostmaster({ settings: { allow_orphan_workers: 'on' } }, async (pm) => {
+      const session = await openSession(pm);
+      const names = ['asynchronous', 'blocking'];
+      for (const [mainArg, name] of names.entries()) await launch(session, worker('callbacksAtPostmasterDeath', { name, mainArg }));
+      for (const name of names) await waitForSaid(pm, name, 'ready');
+      pm.signal('SIGKILL');
+      for (const name of names) {
+        await waitForSaid(pm, name, 'exit', 6);
+        expect(said(pm, name, 'exit').map(({ data }) => data)).toEqual(inOrder(1));
+      }
+    }));
 });
 
 describe('trouble', () => {

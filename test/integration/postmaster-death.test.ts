@@ -68,6 +68,36 @@ describe('workers', () => {
     });
   });
 
+  test.skipIf(process.getuid?.() !== 0)('no orphans: not one that has changed its credentials', () =>
+    withPostmaster({}, async (pm) => {
+      const session = await openSession(pm);
+      const { pid } = await launch(session, worker('dropsPrivileges'));
+      expect((await waitForSaid(pm, 'dropsPrivileges', 'ready')).data).toEqual([65534, 65534]);
+      pm.signal('SIGKILL');
+      await waitUntil(() => !isAlive(pid), { what: 'the worker to be gone' });
+    }),
+  );
+
+  test('L-40, L-43: with allow_orphan_workers it is seen with signals blocked, and by one that was stopped as soon as it is continued', () =>
+    withPostmaster(ORPHANS, async (pm) => {
+      const session = await openSession(pm);
+      const names = ['blocked-async', 'blocked-sync', 'blocked-busy', 'stopped-async', 'stopped-sync', 'stopped-busy'];
+      const pids: number[] = [];
+      for (const [n, name] of names.entries()) {
+        pids.push((await launch(session, worker('seesPostmasterDieBlocked', { name, mainArg: n % 3 }))).pid);
+        await waitForSaid(pm, name, 'ready');
+      }
+      const stopped = pids.slice(3);
+      for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+      await waitUntil(() => stopped.every((pid) => processState(pid) === 'T'), { what: 'three to stop' });
+      pm.signal('SIGKILL');
+      for (const name of names.slice(0, 3)) expect((await waitForSaid(pm, name, 'died')).data).toEqual({ blocked: true, alive: false });
+      expect(stopped.map(processState)).toEqual(['T', 'T', 'T']);
+      for (const pid of stopped) process.kill(pid, 'SIGCONT');
+      for (const name of names.slice(3)) expect((await waitForSaid(pm, name, 'died')).data).toEqual({ blocked: true, alive: false });
+      await waitUntil(() => pids.every((pid) => !isAlive(pid)), { what: 'the workers to leave' });
+    }));
+
   test('L-44, L-45: with allow_orphan_workers they leave by WL_EXIT_ON_PM_DEATH, and sessions say why', async () => {
     await withPostmaster(ORPHANS, async (pm) => {
       const session = await openSession(pm);

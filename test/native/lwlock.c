@@ -54,7 +54,7 @@ TEST(a_holder_that_is_terminated_finishes_first) {
   if (child == 0) {
     BgwSignalsInit();
     BgwSetExitHook(BgwProcDetach);
-    BgwSetDieMessage("", false, "");
+    die_message("");
     CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
     CHECK_EQ(BgwLWLockAcquire(&shared->lock), 0);
     atomic_store(&shared->stage, 1);
@@ -76,7 +76,7 @@ TEST(a_waiter_that_is_terminated_goes_when_it_has_had_the_lock) {
   if (child == 0) {
     BgwSignalsInit();
     BgwSetExitHook(BgwProcDetach);
-    BgwSetDieMessage("", false, "");
+    die_message("");
     CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
     CHECK_WITHIN(5, atomic_load(&shared->stage) == 1);
     CHECK_EQ(BgwLWLockAcquire(&shared->lock), 0);

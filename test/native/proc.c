@@ -101,7 +101,7 @@ TEST(a_term_at_any_moment_leaves_the_entry_clean) {
     if (child == 0) {
       BgwSignalsInit();
       BgwSetExitHook(BgwProcDetach);
-      BgwSetDieMessage("", false, "");
+      die_message("");
       CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
       atomic_store(&entry->stage, 1);
       for (;;) {

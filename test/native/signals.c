@@ -36,9 +36,27 @@ TEST(an_installed_handler_leaves_the_mask_as_it_was) {
   BgwSignalsInit();
   BgwBlockSignals();
   CHECK_EQ(BgwSignal(SIGUSR1, kBgwRecord), 0);
-  BgwSetDieMessage("a", false, "b");
+  die_message("ab");
   CHECK_EQ(own_status("SigBlk"), 0xfffffffe3ff9fa03ULL);
   CHECK_EQ(own_status("SigCgt") & bit_of(SIGUSR1), bit_of(SIGUSR1));
+}
+
+TEST(what_was_chosen_is_known_to_the_main_thread_alone) {
+  struct sigaction action;
+  BgwSignalsInit();
+  CHECK(!BgwChosenAction(SIGUSR1, &action));
+  CHECK_EQ(BgwSignal(SIGUSR1, kBgwIgnore), 0);
+  CHECK(BgwChosenAction(SIGUSR1, &action));
+  CHECK(action.sa_handler == SIG_IGN);
+  CHECK_EQ(BgwSignal(SIGUSR1, kBgwRecord), 0);
+  CHECK(BgwChosenAction(SIGUSR1, &action));
+  CHECK_EQ(action.sa_flags & SA_SIGINFO, SA_SIGINFO);
+  // A child that was forked by others is not whom BgwSignalsInit knows: nothing is to be put back in it.
+  pid_t child = fork();
+  if (child == 0) _exit(BgwChosenAction(SIGUSR1, &action) ? 1 : 0);
+  CHECK_EQ(check_wait(child), 0);
+  CHECK_EQ(BgwSignal(SIGUSR1, kBgwDefault), 0);
+  CHECK(!BgwChosenAction(SIGUSR1, &action));
 }
 
 // --- records --------------------------------------------------------------------------------------------------------------------
@@ -169,7 +187,11 @@ static int run_child(void (*body)(void)) {
 }
 
 static void die_with_a_line(void) {
-  BgwSetDieMessage("before ", true, " [1] FATAL:  terminating background worker \"x\" due to administrator command\n");
+  static const char kText[] =
+      "before  [1] FATAL:  terminating background worker \"x\" due to administrator command\nagain , \n";
+  int again = (int)(strstr(kText, "again ") - kText) + 6;
+  const BgwLogTime times[] = {{7, kBgwTimeMilliseconds}, {again, kBgwTimeSeconds}, {again + 2, kBgwTimeEpoch}};
+  BgwSetLastWords(kBgwTerminated, kText, strlen(kText), times, 3);
   CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
   kill(getpid(), SIGTERM);
 }
@@ -183,19 +205,22 @@ TEST(die_writes_its_line_runs_the_hook_and_exits_1) {
   // The handler works the date out by itself: compare it with the C library's.
   bool matches = false;
   for (time_t at = first; at <= last && !matches; at++) {
-    char day[64];
+    char day[64], expected[512];
     struct tm parts;
     gmtime_r(&at, &parts);
-    strftime(day, sizeof(day), "before %Y-%m-%d %H:%M:%S.", &parts);
-    matches = strncmp(said, day, strlen(day)) == 0;
+    strftime(day, sizeof(day), "%Y-%m-%d %H:%M:%S", &parts);
+    int ms = atoi(said + strlen("before 2026-11-22 16:43:38."));
+    snprintf(expected, sizeof(expected),
+             "before %s.%03d UTC [1] FATAL:  terminating background worker \"x\" due to administrator command\nagain "
+             "%s UTC, %lld.%03d\n",
+             day, ms, day, (long long)at, ms);
+    matches = strcmp(said, expected) == 0;
   }
   CHECK(matches);
-  CHECK(strcmp(said + strlen("before 2026-11-22 16:43:38.123"),
-               " UTC [1] FATAL:  terminating background worker \"x\" due to administrator command\n") == 0);
 }
 
 static void die_in_a_loop(void) {
-  BgwSetDieMessage("", false, "gone\n");
+  die_message("gone\n");
   CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
   CHECK_EQ(BgwSignal(SIGALRM, kBgwDie), 0);
   alarm(1);
@@ -209,16 +234,17 @@ TEST(die_ends_a_worker_that_computes) {
 }
 
 static void die_with_long_messages(void) {
-  static char text[3000];
+  static char text[9000];
   memset(text, 'a', sizeof(text) - 1);
-  BgwSetDieMessage(text, false, text);
+  const BgwLogTime times[] = {{4000, kBgwTimeSeconds}, {5000, kBgwTimeSeconds}};
+  BgwSetLastWords(kBgwTerminated, text, sizeof(text) - 1, times, 2);
   CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
   kill(getpid(), SIGTERM);
 }
 
 TEST(long_die_messages_are_cut) {
   CHECK_EQ(run_child(die_with_long_messages), 1);
-  CHECK_EQ(strlen(said), 2 * 1023);
+  CHECK_EQ(strlen(said), 4096 + strlen("2026-11-22 16:43:38 UTC"));
 }
 
 static void die_with_stderr_closed(void) {
@@ -251,7 +277,7 @@ TEST(exit_now_runs_the_hook) {
 // --- holding ----------------------------------------------------------------------------------------------------------------------
 
 static void hold_twice(void) {
-  BgwSetDieMessage("", false, "late\n");
+  die_message("late\n");
   CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
   BgwHoldInterrupts();
   BgwHoldInterrupts();
@@ -269,7 +295,7 @@ TEST(die_waits_until_the_last_hold_is_released) {
 }
 
 static void resume_too_often(void) {
-  BgwSetDieMessage("", false, "");
+  die_message("");
   CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
   BgwHoldInterrupts();
   for (int i = 0; i < 3; i++) BgwResumeInterrupts();
@@ -279,7 +305,7 @@ static void resume_too_often(void) {
 TEST(resuming_what_is_not_held_does_not_make_a_worker_immortal) { CHECK_EQ(run_child(resume_too_often), 1); }
 
 static void held_and_resumed_under_fire(void) {
-  BgwSetDieMessage("", false, "");
+  die_message("");
   CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
   int *inside = shared_memory(sizeof(*inside));
   pid_t target = getpid();
@@ -302,9 +328,8 @@ TEST(a_term_at_any_moment_of_hold_and_resume_ends_the_worker) {
 }
 
 static void hold_through_the_grace(void) {
-  BgwSetDieMessage("", false, "late\n");
+  die_message("late\n");
   CHECK_EQ(BgwDeferDie(), 0);
-  CHECK_EQ(BgwSignal(SIGALRM, kBgwRecord), 0);
   CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
   BgwHoldInterrupts();
   kill(getpid(), SIGTERM);
@@ -319,6 +344,59 @@ TEST(a_grace_that_ends_while_interrupts_are_held_is_not_forgotten) {
   CHECK_EQ(run_child(hold_through_the_grace), 1);
   CHECK_EQ(atomic_load(hooked), 11);
   CHECK(strcmp(said, "late\n") == 0);
+}
+
+static void change_sigalrm_during_the_grace(void) {
+  die_message("late\n");
+  CHECK_EQ(BgwDeferDie(), 0);
+  CHECK_EQ(BgwSignal(SIGALRM, kBgwRecord), 0);
+  CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
+  kill(getpid(), SIGTERM);
+  CHECK_EQ(BgwSignal(SIGALRM, kBgwIgnore), 0);
+  CHECK_EQ(BgwSignal(SIGALRM, kBgwDefault), 0);
+  for (;;) pause();
+}
+
+TEST(a_grace_ends_whatever_is_done_to_sigalrm_meanwhile) {
+  CHECK_EQ(run_child(change_sigalrm_during_the_grace), 1);
+  CHECK(strcmp(said, "late\n") == 0);
+}
+
+static void hold_then_defer(void) {
+  die_message("late\n");
+  CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
+  BgwHoldInterrupts();
+  kill(getpid(), SIGTERM);
+  CHECK_EQ(BgwTakeRecorded(), 0);
+  CHECK_EQ(BgwDeferDie(), 0);
+  CHECK_EQ(BgwTakeRecorded(), bit_of(SIGTERM));
+  BgwResumeInterrupts();
+  atomic_fetch_add(hooked, 10);  // still here: the grace has just begun
+  for (;;) pause();
+}
+
+TEST(a_term_that_was_held_before_there_was_something_to_wait_for_waits_for_it) {
+  CHECK_EQ(run_child(hold_then_defer), 1);
+  CHECK_EQ(atomic_load(hooked), 11);
+}
+
+static void leave_disarmed(void) {
+  die_message("no\n");
+  CHECK_EQ(BgwDeferDie(), 0);
+  CHECK_EQ(BgwSignal(SIGTERM, kBgwDie), 0);
+  kill(getpid(), SIGTERM);
+  BgwDisarmDie();
+  kill(getpid(), SIGTERM);
+  struct timespec grace = {.tv_nsec = 300 * 1000000};
+  while (nanosleep(&grace, &grace) < 0) continue;
+  BgwHoldInterrupts();
+  BgwResumeInterrupts();
+  BgwExitNow(5);
+}
+
+TEST(who_is_leaving_is_not_cut_short) {
+  CHECK_EQ(run_child(leave_disarmed), 5);
+  CHECK(strcmp(said, "") == 0);
 }
 
 // --- changing one's mind ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 
 #include "check.h"
+#include "core/last_words.h"
 
 // The thread sanitizer has a thread of its own, which sleeps where the core does not call it resting, and makes system calls of its own.
 #if defined(__SANITIZE_THREAD__)
@@ -45,6 +46,8 @@ static inline unsigned long long status_line(pid_t pid, pid_t tid, const char *n
 
 static inline unsigned long long own_status(const char *name) { return status_line(getpid(), getpid(), name); }
 static inline unsigned long long bit_of(int signo) { return 1ULL << (signo - 1); }
+
+static inline void die_message(const char *text) { BgwSetLastWords(kBgwTerminated, text, strlen(text), NULL, 0); }
 
 // Orphans of our children come to us, to be waited for.
 static inline void adopt_orphans(void) { CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); }

@@ -1,6 +1,14 @@
 // Log records: levels, prefix, continuation lines; and what ereport does at which level.
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
-import { configureLog, emitErrorReport, ereport, fatalLineParts, formatLogRecord, setClientSink, setExitProcess } from '../../../src/elog/elog.js';
+import {
+  configureLog,
+  emitErrorReport,
+  ereport,
+  formatLogRecord,
+  setClientSink,
+  setExitProcess,
+  timelessFatalRecord,
+} from '../../../src/elog/elog.js';
 import * as levels from '../../../src/elog/error-data.js';
 
 const { DEBUG1, DEBUG5, ERROR, ErrorData, FATAL, INFO, LOG, NOTICE, PANIC, WARNING, errorFields, levelName } = levels;
@@ -50,12 +58,13 @@ describe('formatLogRecord', () => {
     expect(formatLogRecord(level, { message: 'm' })).toMatch(new RegExp(`^${code} `));
   });
 
-  test('the parts of a FATAL line put together are the line', () => {
-    configureLog({ linePrefix: '%p %m %e ' });
-    const { before, withTime, after } = fatalLineParts('57P01', 'gone');
-    expect([before, withTime, after]).toEqual([`${process.pid} `, true, ' 57P01 FATAL:  gone\n']);
+  test('a FATAL record without its times says where they go', () => {
+    configureLog({ linePrefix: 'é %m %e %n ' });
+    const { text, times } = timelessFatalRecord('57P01', 'gone');
+    expect(text.toString()).toBe('é  57P01  FATAL:  gone\n');
+    expect(times).toEqual([{ offset: 3, form: 0 }, { offset: 10, form: 2 }]); // prettier-ignore
     configureLog({ linePrefix: '%p ' });
-    expect(fatalLineParts('57P01', 'gone')).toEqual({ before: `${process.pid} FATAL:  gone\n`, withTime: false, after: '' });
+    expect(timelessFatalRecord('57P01', 'gone')).toEqual({ text: Buffer.from(`${process.pid} FATAL:  gone\n`), times: [] });
   });
 });
 

@@ -1,6 +1,6 @@
 // jsonlog records. The lines were written by PostgreSQL 15.18; our formatter is given the same moment, process and report.
 import { afterEach, describe, expect, test } from 'vitest';
-import { configureLog, ereport, fatalLineParts } from '../../../src/elog/elog.js';
+import { configureLog, ereport, timelessFatalRecord } from '../../../src/elog/elog.js';
 import { ERROR, type ErrorFields, FATAL, LOG, WARNING } from '../../../src/elog/error-data.js';
 import { formatJsonRecord } from '../../../src/elog/jsonlog.js';
 import { type LogContext, timesOf } from '../../../src/elog/log-context.js';
@@ -81,11 +81,16 @@ describe('the record that a worker keeps ready for its SIGTERM', () => {
     setMyProcPid(process.pid);
   });
   const now = '2026-11-22 20:23:31.071 UTC';
-  const put = ({ before, withTime, after }: ReturnType<typeof fatalLineParts>): string => before + (withTime ? now : '') + after;
+  const forms = [now, '2026-11-22 20:23:31 UTC', '1795379011.071'];
+  /** As native/core/last_words.c puts it together. */
+  const put = ({ text, times }: ReturnType<typeof timelessFatalRecord>): string => {
+    const ends = [...times.map(({ offset }) => offset), text.length];
+    return ends.map((end, n) => text.subarray(ends[n - 1] ?? 0, end).toString() + (forms[times[n]?.form ?? -1] ?? '')).join('');
+  };
 
   test('is one JSON object with the time in its place', () => {
     configureLog({ destination: ['jsonlog'] });
-    const line = put(fatalLineParts('57P01', 'terminating background worker "a\\b" due to administrator command'));
+    const line = put(timelessFatalRecord('57P01', 'terminating background worker "a\\b" due to administrator command'));
     expect(line).toMatch(/^\{"timestamp":"2026-11-22 20:23:31\.071 UTC","pid":[^\n]*\}\n$/);
     expect(JSON.parse(line)).toMatchObject({
       timestamp: now,
@@ -98,34 +103,35 @@ describe('the record that a worker keeps ready for its SIGTERM', () => {
     });
   });
 
-  test('is the JSON one alone where both forms are wanted', () => {
+  test('has both forms where both are wanted', () => {
     configureLog({ destination: ['stderr', 'jsonlog'] });
-    expect(put(fatalLineParts('57P01', 'gone')).split('\n')).toEqual([expect.stringMatching(/^\{.*\}$/), '']);
+    const lines = put(timelessFatalRecord('57P01', 'gone')).split('\n');
+    expect(lines).toEqual([expect.stringMatching(/^\{"timestamp":"2026-11-22 20:23:31\.071 UTC",.*\}$/), `${now} [${process.pid}] FATAL:  gone`, '']);
   });
 
   test('is nothing where nothing is wanted', () => {
     configureLog({ destination: [] });
-    expect(put(fatalLineParts('57P01', 'gone'))).toBe('');
+    expect(put(timelessFatalRecord('57P01', 'gone'))).toBe('');
     configureLog({ destination: ['jsonlog'], minMessages: FATAL + 1 });
-    expect(put(fatalLineParts('57P01', 'gone'))).toBe('');
+    expect(put(timelessFatalRecord('57P01', 'gone'))).toBe('');
   });
 
   test.each([
-    ['%t ', `${now} `],
-    ['%n|', `${now}|`],
+    ['%m %t %n %m ', `${now} 2026-11-22 20:23:31 UTC 1795379011.071 ${now} `],
     ['%30m|', `   ${now}|`],
-    ['%-30t|', `${now}   |`],
+    ['%-30t|', '2026-11-22 20:23:31 UTC       |'],
+    ['%16n|', '  1795379011.071|'],
     ['%l ', '1 '],
   ])('with the prefix %j it begins with %j', (linePrefix, expected) => {
     configureLog({ linePrefix });
     setMyProcPid(process.pid + 1); // a process that has logged nothing
-    expect(put(fatalLineParts('57P01', 'gone'))).toBe(`${expected}FATAL:  gone\n`);
+    expect(put(timelessFatalRecord('57P01', 'gone'))).toBe(`${expected}FATAL:  gone\n`);
   });
 
   test('a line that was logged since is counted', () => {
     configureLog({ destination: ['jsonlog'] });
     setMyProcPid(process.pid + 2);
-    const number = (): number => (JSON.parse(put(fatalLineParts('57P01', 'gone'))) as { line_num: number }).line_num;
+    const number = (): number => (JSON.parse(put(timelessFatalRecord('57P01', 'gone'))) as { line_num: number }).line_num;
     expect([number(), number()]).toEqual([1, 1]);
     ereport(LOG, { message: 'a line that a test has logged' });
     expect(number()).toBe(2);
