@@ -153,37 +153,7 @@ export { type SessionChannel } from './session/channel.js';
 export { type Session, type SessionBackgroundWorker, connect } from './session/client.js';
 export { type ShmemHook, requestAddinShmemSpace, setShmemRequestHook, setShmemStartupHook } from './ipc/ipci.js';
 export { type ShmemBytes, type ShmemStructResult, shmemInitStruct } from './ipc/shmem-index.js';
-export {
-  pgAtomicAddFetchU32,
-  pgAtomicAddFetchU64,
-  pgAtomicClearFlag,
-  pgAtomicCompareExchangeU32,
-  pgAtomicCompareExchangeU64,
-  pgAtomicExchangeU32,
-  pgAtomicExchangeU64,
-  pgAtomicFetchAddU32,
-  pgAtomicFetchAddU64,
-  pgAtomicFetchAndU32,
-  pgAtomicFetchAndU64,
-  pgAtomicFetchOrU32,
-  pgAtomicFetchOrU64,
-  pgAtomicFetchSubU32,
-  pgAtomicFetchSubU64,
-  pgAtomicInitFlag,
-  pgAtomicInitU32,
-  pgAtomicInitU64,
-  pgAtomicReadU32,
-  pgAtomicReadU64,
-  pgAtomicSubFetchU32,
-  pgAtomicSubFetchU64,
-  pgAtomicTestSetFlag,
-  pgAtomicUnlockedTestFlag,
-  pgAtomicWriteU32,
-  pgAtomicWriteU64,
-  type pg_atomic_flag,
-  type pg_atomic_uint32,
-  type pg_atomic_uint64,
-} from './shmem/atomics.js';
+export * from './shmem/atomics.js';
 export { type ShmemRegion } from './shmem/region.js';
 export {
   type ShmemArray,
@@ -196,3 +166,20 @@ export {
   shmemStruct,
 } from './shmem/struct.js';
 export { type SharedObject, type ShmemFieldTypes, type ShmemTypeName } from './shmem/struct-types.js';
+// prettier-ignore
+export {
+  LW_EXCLUSIVE, LW_SHARED, type LWLockMode, lwLockAcquire, lwLockAcquireSync, lwLockConditionalAcquire, lwLockHeldByMe,
+  lwLockHeldByMeInMode, lwLockRelease, lwLockReleaseAll,
+} from './ipc/lwlock.js';
+// prettier-ignore
+export {
+  type LWLock, addinShmemInitLock, getNamedLWLockTranche, lwLockInitialize, lwLockNewTrancheId, lwLockRegisterTranche,
+  requestNamedLWLockTranche,
+} from './ipc/lwlock-tranche.js';
+// prettier-ignore
+export {
+  type ConditionVariable, conditionVariableBroadcast, conditionVariableCancelSleep, conditionVariableInit, conditionVariablePrepareToSleep,
+  conditionVariableSignal, conditionVariableSleep, conditionVariableSleepSync, conditionVariableTimedSleep,
+  conditionVariableTimedSleepSync,
+} from './ipc/condition-variable.js';
+export * from './ipc/barrier.js';

@@ -39,6 +39,14 @@ export interface User {
   readonly home: string;
 }
 
+/** See native/core/condition_variable.h. */
+export interface BarrierResult {
+  readonly error: number;
+  readonly phase: number;
+  readonly done: boolean;
+  readonly elected: boolean;
+}
+
 export interface Native {
   /** The child closes its end of the death pipe and asks the kernel for the signal (0: none) before anything else. */
   fork(parentDeathSignal: number): number;
@@ -84,8 +92,39 @@ export interface Native {
   ownsLatch(latch: number): boolean;
   latchIsSet(latch: number): number;
 
-  lwLockAcquire(lock: number): number;
+  waitersInit(offset: number, count: number): void;
+  waitersAttach(index: number): number;
+  /** 0, or 1 where it had to wait. */
+  lwLockAcquire(lock: number, mode: number): number;
+  lwLockConditionalAcquire(lock: number, mode: number): number;
+  /** 0: acquired; above 0: a waiter's number. */
+  lwLockBegin(lock: number, mode: number): number;
+  lwLockContinue(waiter: number): number;
+  /** How many are held now. */
   lwLockRelease(lock: number): number;
+  /** Mode below 0: any. */
+  lwLockHeldByMe(lock: number, mode: number): number;
+  lwLockHeldCount(): number;
+  lwLockReleaseAll(): void;
+  lwLockInitialize(lock: number, tranche: number): number;
+  lwLockTranche(lock: number): number;
+
+  conditionVariableInit(cv: number): number;
+  /** A waiter's number. */
+  conditionVariablePrepare(cv: number): number;
+  conditionVariableWoken(waiter: number): number;
+  conditionVariableCancel(waiter: number): number;
+  conditionVariableSignal(cv: number): number;
+  conditionVariableBroadcast(cv: number): number;
+
+  barrierInit(barrier: number, participants: number): number;
+  barrierArrive(barrier: number): BarrierResult;
+  barrierLook(barrier: number, phase: number): BarrierResult;
+  barrierAttach(barrier: number): BarrierResult;
+  barrierDetach(barrier: number, arrive: boolean): BarrierResult;
+  barrierDetachExceptLast(barrier: number): BarrierResult;
+  barrierPhase(barrier: number): BarrierResult;
+  barrierParticipants(barrier: number): number;
 
   shmemCreate(size: number): ArrayBuffer | number;
   /** A buffer over a part of the mapping: a SharedArrayBuffer on Node 22 and later. */

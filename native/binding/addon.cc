@@ -18,6 +18,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitSignals(exports);
   InitLatches(exports);
   InitLWLock(exports);
+  InitConditionVariable(exports);
   InitShmem(exports);
   InitProc(exports);
   InitPostmasterDeath(exports);

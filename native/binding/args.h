@@ -66,6 +66,7 @@ void InitFork(Napi::Object exports);
 void InitSignals(Napi::Object exports);
 void InitLatches(Napi::Object exports);
 void InitLWLock(Napi::Object exports);
+void InitConditionVariable(Napi::Object exports);
 void InitShmem(Napi::Object exports);
 void InitProc(Napi::Object exports);
 void InitPostmasterDeath(Napi::Object exports);

@@ -1,4 +1,4 @@
-// Glue for core/lwlock.h.
+// Glue for core/lwlock.h and core/waiters.h. Locks are named by their address; -EFAULT: there is no shared memory at it.
 #include <cerrno>
 
 #include "binding/args.h"
@@ -8,18 +8,66 @@ extern "C" {
 
 namespace bgw {
 
-static Napi::Value LWLockAcquire(const Napi::CallbackInfo& info) {
-  BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
-  return Number(info, lock == nullptr ? -EINVAL : BgwLWLockAcquire(lock));
+// Arguments: offset of the blocks, how many. Postmaster, once.
+static Napi::Value WaitersInit(const Napi::CallbackInfo& info) {
+  BgwWaitersInit(At<BgwWaitBlock>(Long(info, 0)), static_cast<uint32_t>(Long(info, 1)));
+  return info.Env().Undefined();
 }
+static Napi::Value WaitersAttach(const Napi::CallbackInfo& info) {
+  return Number(info, BgwWaitersAttach(static_cast<uint32_t>(Long(info, 0))));
+}
+
+template <int (*Function)(BgwLWLock*, uint32_t)>
+static Napi::Value WithMode(const Napi::CallbackInfo& info) {
+  BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
+  return Number(info, lock == nullptr ? -EFAULT : Function(lock, static_cast<uint32_t>(Int(info, 1))));
+}
+static Napi::Value LWLockContinue(const Napi::CallbackInfo& info) {
+  return Number(info, BgwLWLockContinue(static_cast<uint32_t>(Int(info, 0))));
+}
+// Result: how many locks are held now.
 static Napi::Value LWLockRelease(const Napi::CallbackInfo& info) {
   BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
-  return Number(info, lock == nullptr ? -EINVAL : BgwLWLockRelease(lock));
+  int result = lock == nullptr ? -EFAULT : BgwLWLockRelease(lock);
+  return Number(info, result < 0 ? result : BgwLWLockHeldCount());
+}
+// Arguments: lock, mode (below 0: any). Result: 1 or 0.
+static Napi::Value LWLockHeldByMe(const Napi::CallbackInfo& info) {
+  BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
+  int mode = Int(info, 1);
+  if (lock == nullptr) return Number(info, -EFAULT);
+  return Number(info, mode < 0 ? BgwLWLockHeldByMe(lock) : BgwLWLockHeldByMeInMode(lock, static_cast<uint32_t>(mode)));
+}
+static Napi::Value LWLockHeldCount(const Napi::CallbackInfo& info) { return Number(info, BgwLWLockHeldCount()); }
+static Napi::Value LWLockReleaseAll(const Napi::CallbackInfo& info) {
+  BgwLWLockReleaseAll();
+  return info.Env().Undefined();
+}
+// Arguments: lock, tranche.
+static Napi::Value LWLockInitialize(const Napi::CallbackInfo& info) {
+  BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
+  if (lock == nullptr) return Number(info, -EFAULT);
+  *lock = {static_cast<uint16_t>(Int(info, 1)), 0, 0, {0, 0}};
+  return Number(info, 0);
+}
+static Napi::Value LWLockTranche(const Napi::CallbackInfo& info) {
+  BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
+  return Number(info, lock == nullptr ? -EFAULT : lock->tranche);
 }
 
 void InitLWLock(Napi::Object exports) {
-  Export<LWLockAcquire>(exports, "lwLockAcquire");
+  Export<WaitersInit>(exports, "waitersInit");
+  Export<WaitersAttach>(exports, "waitersAttach");
+  Export<WithMode<BgwLWLockAcquire>>(exports, "lwLockAcquire");
+  Export<WithMode<BgwLWLockConditionalAcquire>>(exports, "lwLockConditionalAcquire");
+  Export<WithMode<BgwLWLockBegin>>(exports, "lwLockBegin");
+  Export<LWLockContinue>(exports, "lwLockContinue");
   Export<LWLockRelease>(exports, "lwLockRelease");
+  Export<LWLockHeldByMe>(exports, "lwLockHeldByMe");
+  Export<LWLockHeldCount>(exports, "lwLockHeldCount");
+  Export<LWLockReleaseAll>(exports, "lwLockReleaseAll");
+  Export<LWLockInitialize>(exports, "lwLockInitialize");
+  Export<LWLockTranche>(exports, "lwLockTranche");
 }
 
 }  // namespace bgw

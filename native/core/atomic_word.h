@@ -6,9 +6,11 @@
 #ifdef __cplusplus
 typedef int32_t BgwAtomicInt;
 typedef uint32_t BgwAtomicUint;
+typedef uint16_t BgwAtomicShort;
 #else
 #include <stdatomic.h>
 typedef _Atomic int32_t BgwAtomicInt;
 typedef _Atomic uint32_t BgwAtomicUint;
+typedef _Atomic uint16_t BgwAtomicShort;
 _Static_assert(sizeof(BgwAtomicInt) == 4 && sizeof(BgwAtomicUint) == 4, "src/shmem/layout.ts counts four bytes a word");
 #endif

@@ -109,7 +109,10 @@ int BgwDsmContains(const void *address, size_t size) {
 // A segment is made and destroyed outside of the lock, since the kernel may take its time over a large one. Meanwhile refcnt is 1: the range is taken, nobody
 // finds the segment, and interrupts are held, so that the process that is at it cannot leave in between (killed, it is a crash).
 
-static int Lock(BgwDsmControl *control) { return BgwLWLockAcquire(&control->lock); }
+static int Lock(BgwDsmControl *control) {
+  int result = BgwLWLockAcquire(&control->lock, kBgwExclusive);
+  return result < 0 ? result : 0;
+}
 static void Unlock(BgwDsmControl *control) { (void)!BgwLWLockRelease(&control->lock); }
 
 static int PrepareToAttach(BgwDsmControl *control) {

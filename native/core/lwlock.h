@@ -1,24 +1,48 @@
-// An exclusive lock between backends, in shared memory. PostgreSQL: src/backend/storage/lmgr/lwlock.c.
+// Locks between backends, in shared memory: shared or exclusive. PostgreSQL: src/include/storage/lwlock.h, src/backend/storage/lmgr/lwlock.c.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "atomic_word.h"
 #include "result.h"
+#include "waiters.h"
 
-// One lock: two words.
-//   state   0 free, 1 held, 2 held and somebody may wait. Writers: whoever acquires and releases.
-//   holder  pid of the holder, for whoever looks at a stuck system; 0 when free. Writer: the holder.
+// PostgreSQL's LWLockMode.
+enum { kBgwExclusive = 0, kBgwShared = 1 };
+
+// One lock. Zeroed memory is a free one, of tranche 0.
+//   tranche   writer: whoever initialises it, before others use it. Readers: messages.
+//   passed    how many went ahead of the waiters since one of these had the lock. Writers: those who do, without more order than that; a hint.
+//   state     who holds it, and three flags; see lwlock.c. Writers: all.
+//   waiters   under the flag kLocked of `state`.
 typedef struct BgwLWLock {
+  uint16_t tranche;
+  BgwAtomicShort passed;
   BgwAtomicUint state;
-  BgwAtomicInt holder;
+  BgwWaitList waiters;
 } BgwLWLock;
 
-// Blocks. Interrupts are held from here to the release: a holder that is terminated finishes first.
-// -EDEADLK when this process holds it already; -ENOSPC when it holds kBgwMaxHeldLocks others.
-BGW_MUST_CHECK int BgwLWLockAcquire(BgwLWLock *lock);
+// Interrupts are held from an acquisition to its release: a holder that is terminated finishes first.
+
+// Blocks. 0, or 1 where it had to wait. -EDEADLK when this process holds it already (but for shared and shared); -ENOSPC when it holds
+// kBgwMaxHeldLocks; -EAGAIN where it would have to wait and is no process that can (the postmaster); -EOWNERDEAD: the postmaster died meanwhile.
+BGW_MUST_CHECK int BgwLWLockAcquire(BgwLWLock *lock, uint32_t mode);
+// 1: acquired; 0: somebody holds it, or -ENOSPC.
+BGW_MUST_CHECK int BgwLWLockConditionalAcquire(BgwLWLock *lock, uint32_t mode);
+
+// In steps, for who cannot sleep. Begin: 0 acquired; above 0 the number of the waiter that now stands in the queue; -EMFILE where there is no place.
+BGW_MUST_CHECK int BgwLWLockBegin(BgwLWLock *lock, uint32_t mode);
+// Whenever the block's latch was set: 1 acquired, and the number is free; 0 not yet.
+BGW_MUST_CHECK int BgwLWLockContinue(uint32_t number);
+void BgwLWLockCancel(uint32_t number);
+
+// -EPERM where it is not held.
 BGW_MUST_CHECK int BgwLWLockRelease(BgwLWLock *lock);
-// On the way out of the process, also from a signal handler.
+bool BgwLWLockHeldByMe(const BgwLWLock *lock);
+bool BgwLWLockHeldByMeInMode(const BgwLWLock *lock, uint32_t mode);
+int BgwLWLockHeldCount(void);
+// Errors and the way out of the process, also from a signal handler: releases, and takes waiters out of their queues.
 void BgwLWLockReleaseAll(void);
 
-enum { kBgwMaxHeldLocks = 16 };
+enum { kBgwMaxHeldLocks = 200 };  // MAX_SIMUL_LWLOCKS

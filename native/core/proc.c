@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "condition_variable.h"
 #include "dsm.h"
 #include "lwlock.h"
 #include "shm_mq.h"
@@ -29,6 +30,8 @@ void BgwProcDetach(void) {
   // The other ends of our queues are told before the segments that hold the queues may go. Locks are free, which the segments need.
   BgwShmMqDetachAll();
   BgwDsmDetachAll();
+  BgwConditionVariableCancelAll();
+  BgwWaitersDetach();
   if (my_latch != NULL) {
     BgwDisownLatch(my_latch);
     my_latch = NULL;
@@ -45,4 +48,5 @@ void BgwProcForget(void) {
   my_latch = NULL;
   BgwShmMqForget();
   BgwDsmForget();
+  BgwWaitersDetach();
 }

@@ -74,6 +74,7 @@ static void RecordAndWake(int signo, pid_t pid) {
 // --- the way out of a terminated worker ------------------------------------------------------------------------------------------
 
 static void DieNow(void) {
+  atomic_store(&die_pending, 0);  // the way out holds and resumes interrupts, too
   // As bgworker_die does: the write below may block on a log that nobody reads, and SIGQUIT must still end us then.
   BgwBlockSignals();
   BgwWriteLastWords(kBgwTerminated);

@@ -94,6 +94,7 @@ function run(list: Entry[], code: number): number {
 export function procExitPrepare(code: number): number {
   setProcExitInprogress();
   native.disarmDie(); // a SIGTERM now would cut the exit short and change its status (C-29)
+  native.lwLockReleaseAll(); // before any callback, as since 18: they may want locks themselves
   let status = run(beforeShmemExitList, code);
   status = dsmBackendShutdown(status); // M-14
   status = run(onShmemExitList, status);

@@ -10,6 +10,7 @@ import { ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, ERRCODE_PROGRAM_LIMIT_EXCEEDE
 import { ErrorData, FATAL } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
 import { myBackendType } from '../globals.js';
+import { native } from '../native.js';
 
 /** Synchronous: the postmaster waits for nothing. What it throws ends the start of the server, or the server. */
 export type ShmemHook = () => void;
@@ -111,6 +112,18 @@ function runHook(hook: ShmemHook | null, name: string): void {
   });
 }
 
+/** What this package itself has in the area, by what modules asked of it. */
+interface OwnRequest {
+  readonly size: () => number;
+  readonly startup: () => void;
+}
+const ownRequests: OwnRequest[] = [];
+
+/** For modules of this package, while they are loaded: room to be added to the request, and what is to be done before the start-up hooks. */
+export function onShmemRequested(request: OwnRequest): void {
+  ownRequests.push(request);
+}
+
 /** Postmaster, when the modules are loaded: how many bytes they want. */
 export function processShmemRequests(): number {
   requestsInProgress = true;
@@ -119,10 +132,17 @@ export function processShmemRequests(): number {
   } finally {
     requestsInProgress = false;
   }
-  return totalAddinRequest;
+  return ownRequests.reduce((sum, { size }) => checkShmemSize(sum + size(), 'all requests'), totalAddinRequest);
 }
 
 /** Postmaster, when shared memory is new: at start, and in each crash cycle. */
 export function processShmemStartup(): void {
+  for (const { startup } of ownRequests) startup();
   runHook(startupHook, 'shmem_startup_hook');
+  if (native.lwLockHeldCount() === 0) return;
+  throw new ErrorData({
+    severity: 'FATAL',
+    code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+    message: 'shmem_startup_hook must release the locks that it takes',
+  });
 }

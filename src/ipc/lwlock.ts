@@ -1,14 +1,156 @@
-// Locks between backends. The postmaster takes none.
-// PostgreSQL: src/backend/storage/lmgr/lwlock.c.
+// Locks between backends: shared or exclusive, blocking or asynchronous. The postmaster takes one only in its start-up hooks, before it has children.
+// PostgreSQL: src/backend/storage/lmgr/lwlock.c, release 15. The protocol is in native/core/lwlock.c.
+//
+// A lock belongs to the process. From an acquisition to its release interrupts are held, over every await: SIGTERM acts when the last lock is released,
+// whichever handler it has, and checkForInterrupts() does nothing. So hold one for a moment. Asynchronous waits do not hold them: a process that is
+// terminated while it waits leaves the queue.
 
-import { check, native } from '../native.js';
+import { procExit } from './exit.js';
+import { type LWLock, lwLockName } from './lwlock-tranche.js';
+import { leaveIfDying } from './signals.js';
+import { whenWoken } from './wait-block.js';
+import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
+import { ErrorData } from '../elog/error-data.js';
+import { native, systemError } from '../native.js';
 import { BACKGROUND_WORKER_LOCK_OFFSET } from '../shmem/layout.js';
 import { sharedMemory } from '../shmem/shmem.js';
 
+/** How a lock is taken. */
+export type LWLockMode = typeof LW_EXCLUSIVE | typeof LW_SHARED;
+/** By one process alone. @pg LW_EXCLUSIVE */
+export const LW_EXCLUSIVE = 0;
+/** By as many as want to share it. @pg LW_SHARED */
+export const LW_SHARED = 1;
+
+const EPERM = -1;
+const EAGAIN = -11;
+const EFAULT = -14;
+const EMFILE = -24;
+const ENOSPC = -28;
+const EDEADLK = -35;
+const ENOTCONN = -107;
+const EOWNERDEAD = -130;
+
+function fail(errno: number, lock: LWLock): never {
+  sharedMemory(); // where there is none, that is what is wrong
+  const code = ERRCODE_INTERNAL_ERROR;
+  const name = lwLockName(lock);
+  switch (errno) {
+    case EPERM:
+      throw new ErrorData({ code, message: `lock ${name} is not held` });
+    case EDEADLK:
+      throw new ErrorData({ code, message: `lock ${name} is already held by this process`, detail: 'To wait for it would be to wait for ever.' });
+    case ENOSPC:
+      throw new ErrorData({ code, message: 'too many LWLocks taken' });
+    case EAGAIN:
+    case ENOTCONN:
+      throw new ErrorData({ code, message: `cannot wait for lock ${name} in this process` });
+    case EFAULT:
+      throw new ErrorData({ code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message: 'lock is not in shared memory that is attached' });
+    case EOWNERDEAD:
+      return procExit(1); // the postmaster died, and with it whoever would clean up after a dead holder
+    default:
+      throw systemError(errno, 'lwLockAcquire');
+  }
+}
+
+function checkMode(lock: LWLock, mode: LWLockMode): void {
+  if (typeof lock?.offset !== 'number') throw new TypeError('lock must be a lock in shared memory');
+  if (mode !== LW_EXCLUSIVE && mode !== LW_SHARED) throw new RangeError(`mode must be LW_EXCLUSIVE or LW_SHARED, not ${String(mode)}`);
+}
+
 /**
- * Runs `work` under BackgroundWorkerLock. Blocks while another backend holds it, which is for microseconds; interrupts are held meanwhile, so
- * that a backend that is terminated leaves the slot whole and the lock free.
+ * Takes a lock and blocks until it has it: nothing of JavaScript runs meanwhile, no handler either.
+ * @returns true where it was to be had at once
+ * @throws ErrorData XX000 where this process holds it already (but shared and shared), or holds 200 others
+ * @example lwLockAcquireSync(lock, LW_EXCLUSIVE); try { counters.n += 1; } finally { lwLockRelease(lock); }
+ * @pg LWLockAcquire
  */
+export function lwLockAcquireSync(lock: LWLock, mode: LWLockMode): boolean {
+  checkMode(lock, mode);
+  const result = native.lwLockAcquire(lock.offset, mode);
+  if (result < 0) fail(result, lock);
+  return result === 0;
+}
+
+/**
+ * Takes a lock; the event loop goes on until it is to be had. Another task of the same process may hold it: this one waits for that, too.
+ * @returns true where it was to be had at once
+ * @throws ErrorData XX000 where this process holds 200 others
+ * @example await lwLockAcquire(lock, LW_SHARED); try { read(); } finally { lwLockRelease(lock); }
+ * @pg LWLockAcquire
+ */
+export async function lwLockAcquire(lock: LWLock, mode: LWLockMode): Promise<boolean> {
+  checkMode(lock, mode);
+  for (;;) {
+    const result = native.lwLockBegin(lock.offset, mode);
+    if (result === 0) return true;
+    if (result > 0) {
+      await new Promise<void>((resolve) => {
+        whenWoken(() => {
+          if (native.lwLockContinue(result) !== 1) return false;
+          resolve();
+          return true;
+        });
+      });
+      return false;
+    }
+    if (result !== EMFILE) fail(result, lock);
+    // As many tasks of this process wait as there are places: the next one that is woken makes room.
+    await new Promise<void>((resolve) => {
+      whenWoken(() => {
+        resolve();
+        return true;
+      });
+    });
+  }
+}
+
+/**
+ * Takes a lock where that is possible at once.
+ * @returns whether it has it
+ * @pg LWLockConditionalAcquire
+ */
+export function lwLockConditionalAcquire(lock: LWLock, mode: LWLockMode): boolean {
+  checkMode(lock, mode);
+  const result = native.lwLockConditionalAcquire(lock.offset, mode);
+  if (result < 0) fail(result, lock);
+  return result === 1;
+}
+
+/**
+ * Releases a lock. With the last one a SIGTERM that came meanwhile acts.
+ * @throws ErrorData XX000 `lock … is not held`
+ * @pg LWLockRelease
+ */
+export function lwLockRelease(lock: LWLock): void {
+  const left = native.lwLockRelease(lock.offset);
+  if (left < 0) fail(left, lock);
+  if (left === 0) leaveIfDying();
+}
+
+/**
+ * Releases all locks that this process holds, and takes it out of the queues in which it waits. Every end of a process does this first; so does an error that
+ * ends a session's call where no other call of that session is under way.
+ * @pg LWLockReleaseAll
+ */
+export function lwLockReleaseAll(): void {
+  native.lwLockReleaseAll();
+  leaveIfDying();
+}
+
+/** Does this process hold the lock? @pg LWLockHeldByMe */
+export function lwLockHeldByMe(lock: LWLock): boolean {
+  return native.lwLockHeldByMe(lock.offset, -1) === 1;
+}
+
+/** Does this process hold the lock in this mode? @pg LWLockHeldByMeInMode */
+export function lwLockHeldByMeInMode(lock: LWLock, mode: LWLockMode): boolean {
+  checkMode(lock, mode);
+  return native.lwLockHeldByMe(lock.offset, mode) === 1;
+}
+
+/** Runs `work` under BackgroundWorkerLock, which is held for microseconds. */
 export function withBackgroundWorkerLock<T>(work: () => T): T {
   return withLWLockAt(BACKGROUND_WORKER_LOCK_OFFSET, work);
 }
@@ -16,10 +158,10 @@ export function withBackgroundWorkerLock<T>(work: () => T): T {
 /** The same under the lock at an offset of shared memory. */
 export function withLWLockAt<T>(offset: number, work: () => T): T {
   sharedMemory(); // a clear error where there is none
-  check(native.lwLockAcquire(offset), 'lwLockAcquire');
+  lwLockAcquireSync({ offset }, LW_EXCLUSIVE);
   try {
     return work();
   } finally {
-    native.lwLockRelease(offset);
+    lwLockRelease({ offset });
   }
 }

@@ -5,8 +5,9 @@ import type { Latch } from './latch.js';
 import { PANIC } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
 import type { BackendType } from '../globals.js';
-import { check, native } from '../native.js';
 import { type BackendStatus, initBackendStatus, readBackendStatus } from './backend-status.js';
+import { setWaitBlock } from './wait-block.js';
+import { check, native } from '../native.js';
 import { PROC, PROC_SIZE } from '../shmem/layout.js';
 import { type SharedMemory, sharedMemory } from '../shmem/shmem.js';
 import { BGW_MAXLEN } from '../constants.js';
@@ -83,6 +84,8 @@ export function initProcess(index: number, entry: { pid: number; kind: BackendTy
   // The entry is ours alone: whoever had it gave its latch up, or died, and then all of shared memory is new.
   const owner = check(native.procAttach(offset + PROC.flag, offset + PROC.latch), 'procAttach');
   if (owner !== 0) ereport(PANIC, { message: `latch already owned by PID ${owner}` });
+  check(native.waitersAttach(index), 'waitersAttach');
+  setWaitBlock(index);
   memory.store(offset + PROC.pid, entry.pid); // last: readers go by it
   myProc = Object.freeze({ pid: entry.pid, procLatch: Object.freeze({ offset: offset + PROC.latch }) });
   return offset + PROC.latch;

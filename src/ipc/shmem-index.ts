@@ -13,6 +13,9 @@ import { ShmemRegion } from '../shmem/region.js';
 import { type SharedMemory, sharedMemory } from '../shmem/shmem.js';
 import type { ShmemDeclaration, ShmemFields, ShmemStruct, ShmemView } from '../shmem/struct.js';
 
+// lwlock.ts imports tranches, and these import us.
+const LW_EXCLUSIVE = 0;
+
 /** Regions by where they begin: the same structure is the same region, however often it is asked for. */
 const known = new Map<number, ShmemRegion>();
 
@@ -140,7 +143,7 @@ export function shmemInitStruct(name: string, what: number | ShmemDeclaration): 
   const size = checkShmemSize(typeof what === 'object' && what !== null ? what.size : what, `shared memory structure "${name}"`);
   if (size === 0) throw new RangeError(`the size of shared memory structure "${name}" must be 1 byte or more, not 0`);
   const memory = sharedMemory();
-  check(native.lwLockAcquire(SHMEM_INDEX_LOCK_OFFSET), 'lwLockAcquire');
+  check(native.lwLockAcquire(SHMEM_INDEX_LOCK_OFFSET, LW_EXCLUSIVE), 'lwLockAcquire');
   let place: { offset: number; found: boolean };
   try {
     place = findOrAllocate(memory, name, size);

@@ -105,7 +105,7 @@ export const dieInOrder: SignalHandler = () => {
 };
 
 // Who waits for a server ends that first, and us with it.
-function leaveIfDying(): void {
+export function leaveIfDying(): void {
   if (dyingByDefault && interruptWaiters.size === 0) processInterrupts();
 }
 

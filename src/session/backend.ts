@@ -36,6 +36,7 @@ import { emitErrorReport, ereport, setClientSink } from '../elog/elog.js';
 import { myProcPid, postmasterPid, setMyProcPort } from '../globals.js';
 import { procExit } from '../ipc/exit.js';
 import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
+import { lwLockReleaseAll } from '../ipc/lwlock.js';
 import { initProcess } from '../ipc/proc.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
@@ -81,6 +82,8 @@ class Backend {
   readonly #fd: number;
   readonly #reader = new FrameReader();
   readonly #port: ClientPort;
+  #underWay = 0;
+  #failed = false;
 
   constructor({ fd, uid }: ClientConnection) {
     this.#fd = fd;
@@ -119,14 +122,26 @@ class Backend {
   async #answer(message: CallMessage): Promise<void> {
     const { id } = message;
     const ended = this.#port.called(message.function);
+    this.#underWay++;
     try {
       this.#send({ type: 'result', id, value: await call(message) });
     } catch (err) {
       emitErrorReport(err);
       this.#send({ type: 'error', id, error: toWireError(err) });
+      this.#failed = true;
     } finally {
       ended();
+      this.#underWay--;
+      this.#releaseLocks();
     }
+  }
+
+  // An error releases all locks, as the end of a failed transaction does in PostgreSQL. They are the process's, and not a call's: where other calls are under
+  // way, theirs would go, too, so it is done when the last one has ended.
+  #releaseLocks(): void {
+    if (!this.#failed || this.#underWay > 0) return;
+    this.#failed = false;
+    lwLockReleaseAll();
   }
 
   #send(message: BackendMessage): void {

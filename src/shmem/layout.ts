@@ -31,6 +31,12 @@ export const NUM_PMSIGNALS = 8;
 export const LWLOCK_SIZE = 16;
 /** A latch's bytes; see native/core/latch.h. */
 export const LATCH_SIZE = 16;
+/** native/core/condition_variable.h */
+export const CONDITION_VARIABLE_SIZE = 16;
+export const BARRIER_SIZE = 40;
+export const BARRIER_CV = 24;
+/** Where each process waits for locks and condition variables; native/core/waiters.h says who writes what. */
+export const WAIT_BLOCK_SIZE = 256;
 /** Taken by backends around every change of a slot that they own. */
 export const BACKGROUND_WORKER_LOCK_OFFSET = 128;
 /** Taken around every look into the index of structures, and around each allocation from the area. */
@@ -45,7 +51,10 @@ export const PARALLEL = { registerCount: 192, terminateCount: 196 } as const;
 // The area that modules share. Writers: whoever holds ShmemIndexLock.
 //   freeOffset   (8 bytes) where the next structure may begin, from the start of the mapping; only grows
 //   indexCount   entries in use; entries below it never change again
-export const AREA = { indexCount: 200, freeOffset: 240 } as const;
+// And trancheCounter, the next number for a tranche of locks: whoever takes one adds 1, without a lock.
+export const AREA = { indexCount: 200, trancheCounter: 204, freeOffset: 240 } as const;
+/** Numbers below it are the machinery's own. */
+export const FIRST_USER_TRANCHE = 128;
 /** One structure: name (NUL-padded), offset from the start of the mapping, size. Writer: its first user, under ShmemIndexLock, before indexCount grows. */
 export const INDEX_ENTRY = { name: 0, offset: 48, size: 56 } as const;
 export const INDEX_ENTRY_SIZE = 64;
@@ -131,6 +140,7 @@ export interface ShmemLayout {
   readonly slotsOffset: number;
   readonly procsOffset: number;
   readonly statusOffset: number;
+  readonly waitBlocksOffset: number;
   readonly dsmControlOffset: number;
   readonly dsmRegistryOffset: number;
   /** How many segments there may be, and how many entries the registry has. */
@@ -150,13 +160,14 @@ export function layoutShmem(totalSlots: number, totalProcs: number, addinSize: n
   const procsOffset = SLOTS_OFFSET + totalSlots * SLOT_SIZE;
   const dsmMaxItems = DSM_FIXED_SLOTS + DSM_SLOTS_PER_BACKEND * totalProcs;
   const statusOffset = roundUp(procsOffset + totalProcs * PROC_SIZE, 64);
-  const dsmControlOffset = roundUp(statusOffset + totalProcs * STATUS_SIZE, 64);
+  const waitBlocksOffset = roundUp(statusOffset + totalProcs * STATUS_SIZE, 64);
+  const dsmControlOffset = roundUp(waitBlocksOffset + totalProcs * WAIT_BLOCK_SIZE, 64);
   const dsmRegistryOffset = dsmControlOffset + roundUp(DSM_CONTROL_SIZE + dsmMaxItems * DSM_ITEM_SIZE, 64);
   const indexOffset = roundUp(dsmRegistryOffset + DSM_REGISTRY_ENTRIES + dsmMaxItems * DSM_REGISTRY_ENTRY_SIZE, AREA_ALIGN);
   const areaOffset = roundUp(indexOffset + INDEX_ENTRIES * INDEX_ENTRY_SIZE, AREA_ALIGN);
   const size = roundUp(areaOffset + addinSize + AREA_SLACK, PAGE);
   const dsm = { dsmControlOffset, dsmRegistryOffset, dsmMaxItems };
-  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, statusOffset, ...dsm, indexOffset, areaOffset, size };
+  return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, statusOffset, waitBlocksOffset, ...dsm, indexOffset, areaOffset, size };
 }
 
 // What the numbers above were made from; a change of a size must not let fields overlap.

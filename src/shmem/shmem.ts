@@ -36,6 +36,10 @@ export class SharedMemory {
   exchange(offset: number, value: number): number {
     return Atomics.exchange(this.#words, offset >> 2, value);
   }
+  /** Adds with 32-bit wrap-around; returns what was there before. */
+  fetchAdd(offset: number, value: number): number {
+    return Atomics.add(this.#words, offset >> 2, value);
+  }
   /** Adds with 32-bit wrap-around. */
   add(offset: number, value: number): void {
     Atomics.add(this.#words, offset >> 2, value);
@@ -100,6 +104,7 @@ export function createSharedMemory(totalSlots: number, totalProcs: number, addin
   }
   shmem = new SharedMemory(buffer, layout);
   writeHeader(shmem, postmasterPid);
+  native.waitersInit(layout.waitBlocksOffset, layout.totalProcs);
   createDynamicSharedMemory(shmem);
   return shmem;
 }

@@ -2,7 +2,7 @@
 // Widths and alignment are a 64-bit C compiler's, so that a structure here lies as the same one in C does.
 
 import type { pg_atomic_flag, pg_atomic_uint32, pg_atomic_uint64 } from './atomics.js';
-import { LATCH_SIZE, LWLOCK_SIZE } from './layout.js';
+import { BARRIER_SIZE, CONDITION_VARIABLE_SIZE, LATCH_SIZE, LWLOCK_SIZE } from './layout.js';
 import type { ShmemRegion } from './region.js';
 
 /** Opaque things that native code works on; what each is for stands with its functions. `offset` is an address of this process's. */
@@ -28,6 +28,8 @@ export interface ShmemFieldTypes {
   pg_atomic_uint64: pg_atomic_uint64;
   pg_atomic_flag: pg_atomic_flag;
   LWLock: SharedObject;
+  ConditionVariable: SharedObject;
+  Barrier: SharedObject;
   Latch: SharedObject;
 }
 export type ShmemTypeName = keyof ShmemFieldTypes;
@@ -115,5 +117,7 @@ export const SHMEM_TYPES: { readonly [N in ShmemTypeName]: TypeOf<ShmemFieldType
   pg_atomic_uint64: word(8),
   pg_atomic_flag: word(4),
   LWLock: shared(LWLOCK_SIZE, 8),
+  ConditionVariable: shared(CONDITION_VARIABLE_SIZE, 8),
+  Barrier: shared(BARRIER_SIZE, 8),
   Latch: shared(LATCH_SIZE, 4),
 };

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
+#include "core/waiters.h"
 #include "support.h"
 
 enum { kItems = 8 };
@@ -149,12 +150,14 @@ TEST(limits_on_address_space_and_file_size_are_lived_with) {
 }
 
 TEST(many_processes_make_attach_and_leave_at_once) {
-  BgwDsmControl *control = Begin();
   enum { kProcesses = 4, kRounds = 300 };
+  BgwDsmControl *control = Begin();
+  BgwWaitersInit(shared_memory(kProcesses * sizeof(BgwWaitBlock)), kProcesses);
   pid_t pids[kProcesses];
   for (int p = 0; p < kProcesses; p++) {
     pids[p] = fork();
     if (pids[p] != 0) continue;
+    CHECK_EQ(BgwWaitersAttach((uint32_t)p), 0);
     unsigned seed = (unsigned)p;
     for (int round = 0; round < kRounds; round++) {
       int index = BgwDsmCreate(control, (uint64_t)(rand_r(&seed) % 20000) + 1);

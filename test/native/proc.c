@@ -107,7 +107,7 @@ TEST(a_term_at_any_moment_leaves_the_entry_clean) {
       for (;;) {
         pid_t owner = 0;
         CHECK_EQ(BgwProcAttach(&entry->flag, NULL, &owner), 0);
-        CHECK_EQ(BgwLWLockAcquire(&entry->lock), 0);
+        CHECK_EQ(BgwLWLockAcquire(&entry->lock, kBgwExclusive), 0);
         CHECK_EQ(BgwLWLockRelease(&entry->lock), 0);
         BgwProcDetach();
       }

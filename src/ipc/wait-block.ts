@@ -1,0 +1,52 @@
+// Asynchronous waits for what other processes wake by native/core/waiters.h: locks and condition variables. Backends.
+//
+// Each process has one latch for these, besides its own: nobody else sets or resets it. While somebody waits, one loop waits for that latch and asks
+// everybody whether it was for him.
+
+import { WL_EXIT_ON_PM_DEATH, WL_LATCH_SET, waitLatch, waitLatchSync } from './latch.js';
+import { native } from '../native.js';
+import { WAIT_BLOCK_SIZE } from '../shmem/layout.js';
+import { sharedMemory } from '../shmem/shmem.js';
+
+let latch = { offset: -1 };
+let looping = false;
+
+/** Who waits: says whether it was for him, and then waits no more. */
+const waiters = new Set<() => boolean>();
+
+/** A child that joins shared memory, by its entry there. */
+export function setWaitBlock(index: number): void {
+  latch = { offset: sharedMemory().layout.waitBlocksOffset + index * WAIT_BLOCK_SIZE };
+}
+
+// Reset first, look second: what is set after the look is seen in the next round.
+function look(): void {
+  native.resetLatch(latch.offset);
+  for (const waiter of waiters) if (waiter()) waiters.delete(waiter);
+}
+
+async function loop(): Promise<void> {
+  looping = true;
+  while (waiters.size > 0) {
+    await waitLatch(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
+    look();
+  }
+  looping = false;
+}
+
+/** Asks `waiter` whenever this process was woken, until it says true. Returns how to stop that. */
+export function whenWoken(waiter: () => boolean): () => void {
+  waiters.add(waiter);
+  if (!looping) void loop();
+  return () => {
+    waiters.delete(waiter);
+    if (waiters.size === 0) native.setLatch(latch.offset); // or the loop would wait on, and keep the process
+  };
+}
+
+/** Blocks until this process may have been woken, or the events say otherwise. Returns the event. */
+export function waitWokenSync(events: number, timeoutMs: number): number {
+  const event = waitLatchSync(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events, timeoutMs);
+  if (event === WL_LATCH_SET) look();
+  return event;
+}
