@@ -90,6 +90,7 @@ export interface Native {
   ownLatch(latch: number): number;
   disownLatch(latch: number): number;
   ownsLatch(latch: number): boolean;
+  /** -EPERM: it is somebody else's. */
   latchIsSet(latch: number): number;
 
   waitersInit(offset: number, count: number): void;
@@ -163,7 +164,7 @@ export interface Native {
   postmasterIsAlive(): number;
 
   /** `onWake` is called once a turn of the event loop in which there is news for asynchronous waits. */
-  waitEventSupportInit(onWake: () => void): number;
+  waitEventSupportInit(onWake: (recorded: boolean, dead: boolean) => void): number;
   /** An asynchronous wait begins, for a latch or for what is none; it keeps the event loop alive. And is over. */
   waitBegins(latch: number): number;
   waitEnds(latch: number): void;

@@ -73,10 +73,11 @@ static Napi::Value OwnsLatch(const Napi::CallbackInfo& info) {
   BgwLatch* latch = LatchAt(Long(info, 0));
   return Napi::Boolean::New(info.Env(), latch != nullptr && BgwOwnsLatch(latch));
 }
-// Result: the word, 0 or 1.
+// Result: the word, 0 or 1; -EPERM: somebody else's.
 static Napi::Value LatchIsSet(const Napi::CallbackInfo& info) {
   BgwLatch* latch = LatchAt(Long(info, 0));
   if (latch == nullptr) return Number(info, -EINVAL);
+  if (!BgwOwnsLatch(latch)) return Number(info, -EPERM);
   return Number(info, __atomic_load_n(reinterpret_cast<int32_t*>(&latch->is_set), __ATOMIC_SEQ_CST));
 }
 

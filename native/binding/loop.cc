@@ -16,6 +16,7 @@
 extern "C" {
 #include "core/latch_watch.h"
 #include "core/postmaster_death.h"
+#include "core/signals.h"
 #include "core/wait.h"
 #include "core/wait_event_set.h"
 }
@@ -68,7 +69,10 @@ static void OnCheck(uv_check_t*) {
   loop->news = false;
   loop->death_told = BgwPostmasterDeathSeen();
   Napi::HandleScope scope(loop->env);
-  loop->callback.MakeCallback(loop->env.Global(), 0, nullptr, *loop->context);
+  loop->callback.MakeCallback(
+      loop->env.Global(),
+      {Napi::Boolean::New(loop->env, BgwPeekRecorded() != 0), Napi::Boolean::New(loop->env, loop->death_told)},
+      *loop->context);
   if (loop->env.IsExceptionPending()) {
     // An exit callback or a signal handler of the user's threw: the same as in any other callback of the loop.
     napi_fatal_exception(loop->env, loop->env.GetAndClearPendingException().Value());
@@ -99,7 +103,7 @@ static int StartHandles(uv_loop_t* uv) {
   return 0;
 }
 
-// Argument: the function to call when there is news. Result: 0 or -errno.
+// Argument: the function to call when there is news, with: were signals recorded, is the postmaster dead. Result: 0 or -errno.
 static Napi::Value WaitEventSupportInit(const Napi::CallbackInfo& info) {
   int result = BgwWaitEventSupportInit();
   if (result < 0) return Number(info, result);

@@ -12,17 +12,7 @@
 
 import { procExit } from './exit.js';
 import { noteProcDie, processSignals, type SignalHandler } from './signals.js';
-import {
-  MAX_TIMEOUT_MS,
-  NO_LATCH,
-  type WaitOptions,
-  checkWaitResult,
-  endWaitsFor,
-  isWaitedFor,
-  refuseForeignLatch,
-  waitAsync,
-  waitError,
-} from './waiters.js';
+import { MAX_TIMEOUT_MS, NO_LATCH, type WaitOptions, checkWaitResult, endWaitsFor, isWaitedFor, waitAsync, waitError } from './waiters.js';
 import { ERRCODE_INTERNAL_ERROR } from '../elog/errcodes.js';
 import { PANIC } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
@@ -190,13 +180,12 @@ export function postmasterDied(wakeEvents: number): number {
 export function waitLatch(latch: Latch | null, wakeEvents: number, timeoutMs: number = -1, options?: WaitOptions): Promise<number> {
   return waitAsync(() => {
     const name = checkWait(latch, wakeEvents, timeoutMs);
-    if (name !== NO_LATCH && !native.ownsLatch(name)) refuseForeignLatch();
     return {
       latch: name,
       timeoutMs: (wakeEvents & WL_TIMEOUT) !== 0 ? timeoutMs : -1,
       options,
       look: () => {
-        if (name !== NO_LATCH && native.latchIsSet(name) === 1) return WL_LATCH_SET;
+        if (name !== NO_LATCH && checkWaitResult(native.latchIsSet(name), 'latchIsSet') === 1) return WL_LATCH_SET;
         return native.postmasterDeathSeen() ? postmasterDied(wakeEvents) : null;
       },
       latchSet: () => WL_LATCH_SET,

@@ -49,9 +49,9 @@ export function initializeLatchSupport(): void {
 }
 
 // On the event loop, once a turn at most. Handlers first, since they set latches.
-function onWake(): void {
-  processSignals();
-  if (native.postmasterDeathSeen()) wakeInterruptWaiters();
+function onWake(recorded: boolean, dead: boolean): void {
+  if (recorded) processSignals();
+  if (dead) wakeInterruptWaiters();
   for (const waiter of waiters) waiter.look();
 }
 
