@@ -20,7 +20,7 @@ const kind = (name: string, timeoutMs: number): TestProjectInlineConfiguration =
 
 export default defineConfig({
   test: {
-    projects: [kind('unit', 10_000), kind('integration', 60_000), kind('conformance', 120_000), kind('chaos', 120_000)],
+    projects: [kind('unit', 60_000), kind('integration', 60_000), kind('conformance', 120_000), kind('chaos', 120_000)],
     globalSetup: ['test/helpers/global-setup.ts'],
     reporters: ['default', './test/helpers/plain-reporter.ts'],
     // Each test has processes of its own besides: more test files at once than this only make everything late.
