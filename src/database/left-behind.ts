@@ -6,7 +6,9 @@
 // killed ends at its next wait, but one that computes may go on for hours, attached to shared memory that nobody else may use.
 
 import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+
+import { OWNED_PORT, ownedSocketDir } from './conninfo.js';
 
 const PAUSE_MS = 10;
 /** What has not gone by SIGQUIT in this time gets SIGKILL: it holds no shared memory that is used again. */
@@ -39,23 +41,31 @@ export function isServerOf(pgdata: string, pid: number): boolean {
 export function endLeftBehind(pgdata: string): void {
   for (const signal of ['SIGQUIT', 'SIGKILL'] as const) {
     for (const pid of serverProcesses(pgdata)) kill(pid, signal);
-    if (waitSync(() => serverProcesses(pgdata).length === 0, QUIT_PATIENCE_MS)) return removeMisleadingLockFile(pgdata);
+    if (waitSync(() => serverProcesses(pgdata).length === 0, QUIT_PATIENCE_MS)) return removeMisleadingLockFiles(pgdata);
   }
 }
 
 /**
- * A server takes over the lock file of one that is dead, but for it a pid that exists is alive: also a zombie, which stays where nobody reaps orphans (a
- * container without an init), and a stranger whose pid it is now. We know better: nobody works in the directory.
+ * A server takes over the lock files of one that is dead, that of the directory and that of the socket; but for it a pid that exists is alive: also a
+ * zombie, which stays where nobody reaps orphans (a container without an init), and a stranger whose pid it is now. We know better: nobody works in the
+ * directory.
  */
-function removeMisleadingLockFile(pgdata: string): void {
-  const pid = lockFilePid(pgdata);
-  if (pid !== 0 && existsSync(`/proc/${pid}`)) rmSync(join(pgdata, 'postmaster.pid'), { force: true });
+function removeMisleadingLockFiles(pgdata: string): void {
+  for (const file of [join(pgdata, 'postmaster.pid'), join(ownedSocketDir(dirname(pgdata)), `.s.PGSQL.${OWNED_PORT}.lock`)]) {
+    const pid = pidIn(file);
+    if (pid !== 0 && existsSync(`/proc/${pid}`)) rmSync(file, { force: true });
+  }
 }
 
-/** 0 where there is none. The pid is negative in a stand-alone backend's file. */
+/** Of the server that has, or had, the directory; 0 where there is none. */
 export function lockFilePid(pgdata: string): number {
+  return pidIn(join(pgdata, 'postmaster.pid'));
+}
+
+// Negative in a stand-alone backend's file.
+function pidIn(file: string): number {
   try {
-    return Math.abs(Number.parseInt(readFileSync(join(pgdata, 'postmaster.pid'), 'utf8'), 10)) || 0;
+    return Math.abs(Number.parseInt(readFileSync(file, 'utf8'), 10)) || 0;
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code === 'ENOENT') return 0;
     throw err;

@@ -126,11 +126,16 @@ class Waiter<T> {
     this.#resolve(result);
   }
 
-  // Never sooner than was asked for: the loop's clock counts whole milliseconds.
+  // Never sooner than was asked for: the loop's clock counts whole milliseconds. Handlers first, as in onWake: the loop serves timers before descriptors,
+  // and a wait is a safe point however it ends; a latch that a handler sets is reported, and not the time (L-12).
   readonly #timeout = (): void => {
     const left = this.#deadline - performance.now();
     if (left > 0) this.#timer = setTimeout(this.#timeout, Math.ceil(left));
-    else this.#try(() => this.end(this.wait.look() ?? this.wait.timedOut()));
+    else
+      this.#try(() => {
+        processSignals();
+        this.end(this.wait.look() ?? this.wait.timedOut());
+      });
   };
 
   readonly #abort = (): void => {

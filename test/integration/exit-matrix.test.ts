@@ -100,6 +100,9 @@ describe('a crash', () => {
     expect(handle.generation).toBeGreaterThan(0n);
     await again.terminateBackgroundWorker({ slot: 0, generation: 0n });
     await waitUntil(async () => (await again.activity()).every(({ slot }) => slot === null), { what: 'the bystander to end' });
+    // Slots and answers go out before the lines of the log do.
+    const exited = new RegExp(`"${bystander}" \\(PID \\d+\\) exited with exit code 1\\n`);
+    await waitUntil(() => exited.test(pm.log().slice(mark)), { what: 'the line of its exit' });
     return pm.log().slice(mark);
   }
 

@@ -29,7 +29,8 @@ beforeAll(() => {
 
 function withThreads(preloaded: boolean, functionName: string, body: (data: unknown) => void): Promise<void> {
   const env = { THREADS_ADDON: addon, THREADS_PRELOAD: preloaded ? '1' : '0' };
-  return withPostmaster({ preload: [THREADS], env }, async (pm) => {
+  // An addon that starts a thread while it is loaded is one that the audit refuses; here it sleeps, which a fork does not mind.
+  return withPostmaster({ preload: [THREADS], env, settings: { preload_audit: 'off' } }, async (pm) => {
     const session = await openSession(pm);
     const handle = await register(session, worker(functionName, { libraryName: THREADS }));
     expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
@@ -47,7 +48,9 @@ describe.each([
       // Each kind did start threads: the thread pool four; worker_threads one, and its addon one (and one while it is loaded); the addon; the inspector.
       expect(counts).toEqual([1, 5, preloaded ? 7 : 8, preloaded ? 8 : 9, preloaded ? 9 : 10]);
       expect(threads.filter(({ main }) => main)).toEqual([{ main: true, name: expect.any(String) as string, blocked: URG_BLOCKED }]);
-      expect(threads.filter(({ main, blocked }) => !main && blocked !== ALL_BLOCKED)).toEqual([]);
+      // The C library blocks its own two besides while a thread is being born.
+      const blocksAll = (blocked: string): boolean => (BigInt(`0x${blocked}`) & BigInt(`0x${ALL_BLOCKED}`)) === BigInt(`0x${ALL_BLOCKED}`);
+      expect(threads.filter(({ main, blocked }) => !main && !blocksAll(blocked))).toEqual([]);
       const named = threads.map(({ name }) => name).filter((name) => name.startsWith('addon-'));
       expect(named.toSorted()).toEqual(preloaded ? ['addon-called', 'addon-called'] : ['addon-called', 'addon-called', 'addon-loading']);
     }));

@@ -4,7 +4,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bgworkerShouldStartNow } from '../../../src/postmaster/schedule.js';
+import { mayStart } from '../../../src/postmaster/schedule.js';
 import { changeSettings, type GuardSettings, type ShutdownMode, type WorkerDescriptor } from '../../../src/postmaster/state.js';
 import { descriptor, EXIT, SIGNAL, World } from './world.js';
 
@@ -152,7 +152,7 @@ describe('random histories', () => {
           if (worker.pid !== 0) continue;
           expect(worker.terminate, 'what is terminated and does not run is gone').toBe(false);
           const waits = worker.crashedAt !== null && world.deadline !== null && world.deadline > world.now;
-          const gated = !bgworkerShouldStartNow(state.pmState, worker.descriptor.startTime);
+          const gated = !mayStart(state, worker.descriptor);
           expect(waits || gated, `${worker.descriptor.name} is forgotten in ${state.pmState}`).toBe(true);
         }
       }),
