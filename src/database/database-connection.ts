@@ -28,6 +28,8 @@ export interface Exchange {
   readonly signal?: AbortSignal | undefined;
   /** Is called when it is being cancelled: whoever holds up the answer lets it come. */
   readonly onCancel?: (() => void) | undefined;
+  /** Is aborted when nobody waits for its end any more, and it is being cancelled: the next one waits for that, in place of its caller. */
+  readonly abandoned?: AbortSignal | undefined;
   /** The server's error as the caller's. */
   readonly error: (err: InstanceType<typeof pg.DatabaseError>) => ErrorData;
 }
@@ -48,7 +50,8 @@ export class DatabaseConnection {
   readonly #parameters: Map<string, string>;
   #unneeded: string[] = [];
   readonly #silence: SilenceWatch;
-  #busy = false;
+  /** What is under way. */
+  #current: { readonly abandoned: AbortSignal | undefined; readonly over: Promise<void> } | null = null;
   #closing = false;
   #lost = false;
 
@@ -104,11 +107,13 @@ export class DatabaseConnection {
    * @throws what the exchange makes of the server's error; the connection's end does not return
    */
   async perform<T>(query: ProtocolQuery<T>, exchange: Exchange): Promise<T> {
-    if (this.#busy) {
+    while (this.#current?.abandoned?.aborted === true) await this.#current.over;
+    if (this.#current !== null) {
       const hint = 'A transaction runs one command at a time: await the earlier one first.';
       throw new ErrorData({ code: ERRCODE_OBJECT_IN_USE, message: 'another command is already in progress', hint });
     }
-    this.#busy = true;
+    let ended = (): void => undefined;
+    this.#current = { abandoned: exchange.abandoned, over: new Promise((resolve) => (ended = resolve)) };
     this.#silence.begin();
     query.closeFirst = this.#unneeded;
     this.#unneeded = [];
@@ -128,7 +133,8 @@ export class DatabaseConnection {
       this.#lose(err);
       throw new ErrorData({ ...lostConnection(err, this.owner.type), severity: 'FATAL' });
     } finally {
-      this.#busy = false;
+      this.#current = null;
+      ended();
       this.#silence.end();
     }
   }

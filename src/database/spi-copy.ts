@@ -24,7 +24,7 @@ interface CopyOptions {
  * Copies out of the database: `COPY … TO STDOUT`.
  *
  * Until the stream has ended, it is the one command under way. A consumer that is slow slows the server down. Destroying the stream early cancels the
- * COPY, which fails the transaction; so do the signal and a SIGINT, and then the stream ends with the error.
+ * COPY, which fails the transaction (the next command waits until it has ended); so do the signal and a SIGINT, and then the stream ends with the error.
  * @returns when the server begins to send: a stream of bytes, whole rows in each piece
  * @throws ErrorData 42809 for another command, 55000 without spiConnect; else as spiExecute
  * @example await pipeline(await spiCopyTo('COPY t TO STDOUT (FORMAT csv)'), createWriteStream('t.csv'));
@@ -37,6 +37,7 @@ export async function spiCopyTo(command: string, options: CopyOptions = {}): Pro
   const done = failing(() =>
     conn.perform(query, {
       signal,
+      abandoned: destroyed.signal,
       onCancel: () => query.discard(),
       error: (err) => statementError(err, command, statement.text, statement.offset),
     }),

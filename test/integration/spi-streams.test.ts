@@ -224,7 +224,8 @@ describe('COPY', () => {
     await spi.startTransactionCommand();
     spi.spiConnect();
     for await (const _chunk of await spi.spiCopyTo(`COPY (SELECT generate_series(1, 100000000)) TO STDOUT`)) break;
-    await waitUntil(() => spi.isAbortedTransactionBlockState(), { what: 'the COPY to be cancelled' });
+    // What comes next waits until the COPY has been cancelled.
+    await expect(spi.spiExecute('SELECT 1')).rejects.toMatchObject({ code: '25P02' });
     await spi.abortCurrentTransaction();
     await transaction(() => spi.spiExecute('SELECT 1'));
   });
