@@ -8,12 +8,15 @@ import {
   WL_LATCH_SET,
   backgroundWorkerUnblockSignals,
   myLatch,
+  pqsignal,
   registerDynamicBackgroundWorker,
   resetLatch,
   terminateBackgroundWorker,
   waitForBackgroundWorkerShutdown,
   waitForBackgroundWorkerStartup,
+  setLatch,
   waitLatch,
+  waitLatchSync,
 } from 'bgworker';
 import { fileURLToPath } from 'node:url';
 
@@ -33,6 +36,22 @@ export async function idle() {
   backgroundWorkerUnblockSignals();
   for (;;) {
     await waitLatch(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
+    resetLatch(myLatch);
+  }
+}
+
+/** Says when its handler of SIGUSR2 ran, each time: in a wait that blocks, or, with argument 1, in one that lets the event loop run. */
+export async function handlesSignals(asynchronous) {
+  pqsignal('SIGUSR2', () => {
+    const at = process.hrtime.bigint();
+    setLatch(myLatch);
+    writeSync(3, `${at}\n`);
+  });
+  backgroundWorkerUnblockSignals();
+  writeSync(3, 'ready\n');
+  for (;;) {
+    if (asynchronous === 1n) await waitLatch(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
+    else waitLatchSync(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
     resetLatch(myLatch);
   }
 }
