@@ -45,17 +45,21 @@ TEST(where_the_function_is_not_in_the_table_the_caller_is_told) {
   CHECK_EQ(call(&object, 1), 4);
 }
 
-TEST(a_table_that_was_read_only_is_so_again) {
-  Object object = {.table = (int (**)(void *))read_only_table};
-  CHECK_EQ(BgwEmptyPlatform(&object, (uintptr_t)threads), 0);
+static bool child_may_write(Object *object) {
   pid_t child = fork();
   if (child == 0) {
-    *(void *volatile *)&object.table[1] = NULL;
+    *(void *volatile *)&object->table[1] = NULL;
     _exit(0);
   }
-  int status = check_wait(child);
-  // The sanitizers end their process by themselves.
-  CHECK(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV : WEXITSTATUS(status) != 0);
+  // A sanitizer ends its process by itself.
+  return check_wait(child) == 0;
+}
+
+TEST(a_table_that_was_read_only_is_so_again) {
+  Object object = {.table = (int (**)(void *))read_only_table};
+  CHECK(!child_may_write(&object));
+  CHECK_EQ(BgwEmptyPlatform(&object, (uintptr_t)threads), 0);
+  CHECK(!child_may_write(&object));
 }
 
 TEST(a_table_that_was_writable_stays_so) {
