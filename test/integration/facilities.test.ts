@@ -1,4 +1,4 @@
-// What Node offers works in a forked worker, each facility alone. docs/fork-safety.md. Beside each other, and hundreds of times: npm run soak.
+// What Node offers works in a forked worker, each facility alone. docs/fork-safety.md.
 import { describe, expect, test } from 'vitest';
 import { fixture } from '../helpers/index.js';
 import { STOPPED, openSession, register, sharedPostmaster, worker } from './support.js';
