@@ -295,6 +295,6 @@ function readSlots(): SlotView[] {
 
 function signalChild(pid: number, signal: SignalName, group: boolean): void {
   const signo = constants.signals[signal];
-  native.kill(pid, signo);
-  if (group) native.kill(-pid, signo); // its session's group; ESRCH before it has called setsid
+  // Its session's group has it, too, and once: after a kill for each, a handler that was fast enough would run twice. ESRCH before it has called setsid.
+  if (!group || native.kill(-pid, signo) < 0) native.kill(pid, signo);
 }

@@ -84,6 +84,12 @@ export const MASK_BITS: readonly {
   { fields: /^SigCgt$/, signals: [11], reason: "Node's own handler of SIGSEGV, which its WebAssembly engine needs" },
   { fields: /^SigCgt$/, signals: [33], reason: "the C library's own signal for setuid in processes with threads, which a process of Node has" },
   {
+    fields: /^SigCgt$/,
+    signals: [62],
+    reason:
+      'the timer that ends a worker whose exit callbacks take too long has a real-time signal of its own, since a worker may choose what SIGALRM does',
+  },
+  {
     fields: /^Sig/,
     signals: [3, 10, 23],
     release: /^13\./,
