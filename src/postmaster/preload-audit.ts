@@ -6,6 +6,7 @@
 //   descriptors  all but plain files and devices: sockets, pipes, watchers are shared by the postmaster and every child
 //   requests     work in the thread pool or with the kernel: the answer never comes in a child. What ends within half a second is waited for
 //   timers       survive, once in each child: told as a warning
+//   random bytes drawn in large pieces, which may be a pool of identifiers to be: told as a warning (I5)
 // Not to be seen from here: promises that wait, ticks, state in memory (a seed, a cache, a copied pid), locks that native code holds.
 
 import { promises, readFileSync, readdirSync, readlinkSync } from 'node:fs';
@@ -15,6 +16,7 @@ import { ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
 import { ErrorData, type ErrorFields, WARNING } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
 import { getConfigOption } from '../guc/guc.js';
+import { takePools } from '../launch/entropy.js';
 import { native } from '../native.js';
 
 interface Look {
@@ -94,6 +96,16 @@ export async function beginPreloadAudit(): Promise<void> {
   if (getConfigOption('preload_audit') !== 'off') await promises.stat('/');
 }
 
+/** Bytes drawn in advance, or a large secret: which of the two, only the library knows. */
+function warnOfPools(name: string, sizes: readonly number[]): void {
+  if (sizes.length === 0) return;
+  ereport(WARNING, {
+    message: `library "${name}" has drawn random bytes in advance: ${count(sizes.map(String))}`,
+    detail: 'Every child has the same ones: identifiers made of them are the same in all siblings.',
+    hint: 'Let the library draw its first identifier in the worker.',
+  });
+}
+
 /**
  * Loads a library and looks at what it leaves behind.
  * @throws ErrorData FATAL 55000 where that does not survive a fork, unless `preload_audit` is `warning` or `off`
@@ -102,7 +114,9 @@ export async function audited(name: string, load: () => Promise<unknown>): Promi
   const mode = getConfigOption('preload_audit');
   if (mode === 'off') return void (await load());
   const before = look();
+  takePools();
   await load();
+  warnOfPools(name, takePools());
   const timers = newResources(before, look(), (resource) => TIMERS.has(resource));
   let left = findings(before, look());
   for (let waited = 0; left.length > 0 && waited < SETTLE_MS; waited += PAUSE_MS) {

@@ -26,6 +26,16 @@ describe('identity', () => {
     await Promise.all(workers.map(({ handle }) => end(session, handle)));
   });
 
+  test('I4: uptime is the child’s own', async () => {
+    const session = await openSession(pm);
+    const begin = Date.now();
+    const { handle } = await launch(session, worker('identity', { name: 'young' }));
+    const { uptime } = (await waitForSaid(pm, 'young', 'identity')).data as { uptime: number };
+    expect(uptime).toBeGreaterThan(0);
+    expect(uptime * 1000).toBeLessThan(Date.now() - begin);
+    await end(session, handle);
+  });
+
   test('the pid is right where the log shows it, and in sessions', async () => {
     const session = await openSession(pm);
     const { handle, pid } = await launch(session, worker('idle', { name: 'pids' }));

@@ -37,13 +37,19 @@ describe('refused', () => {
 });
 
 describe('not refused', () => {
-  test.each(['nothing', 'file', 'finished request', 'short request'])('a %s', async (kind) => {
+  test.each(['nothing', 'file', 'secret', 'finished request', 'short request'])('a %s', async (kind) => {
     await withPostmaster(options(kind), (pm) => expect(logLines(pm, 'behind')).toEqual([]));
   });
 
   test('timers, which each child has: a warning', async () => {
     await withPostmaster(options('timer'), (pm) =>
       expect(logLines(pm, 'behind')).toEqual([`WARNING:  library "${LEAVES}" has left timers behind: Timeout`]),
+    );
+  });
+
+  test('a pool of random bytes, which siblings share: a warning', async () => {
+    await withPostmaster(options('random pool'), (pm) =>
+      expect(logLines(pm, 'in advance')).toEqual([`WARNING:  library "${LEAVES}" has drawn random bytes in advance: 2688, 256`]),
     );
   });
 
