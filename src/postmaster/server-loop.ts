@@ -58,15 +58,24 @@ export class ServerLoop {
     return this.#serve(woken >>> 0);
   }
 
-  // PostgreSQL's order within a turn: shutdown, reload, dead children, reasons in shared memory, connections.
+  // The order of release 15, whose handlers ran one after the other, the lowest number first: shutdown and reload, reasons in shared memory, dead children; then
+  // connections. Signals mostly come one a turn and in that order of themselves. But
+  //
+  //   another thread of ours takes SIGUSR1, to send it on │ this one takes SIGCHLD, and would reap first
+  //
+  // so the reasons are looked for before the dead are, and served, pass and all, whether their signal is here yet or not.
   #serve(woken: number): ChildRole | null {
     const got = (signo: number): boolean => (woken & (1 << (signo - 1))) !== 0;
     if (got(SIGNAL.SIGQUIT)) this.#queue.push({ type: 'shutdown', mode: 'immediate' });
     else if (got(SIGNAL.SIGINT)) this.#queue.push({ type: 'shutdown', mode: 'fast' });
     else if (got(SIGNAL.SIGTERM)) this.#queue.push({ type: 'shutdown', mode: 'smart' });
     if (got(SIGNAL.SIGHUP)) this.#queue.push({ type: 'reload' });
-    if (got(SIGNAL.SIGCHLD)) this.#queue.push(...this.#performer.reap(this.#state.children));
-    if (got(SIGNAL.SIGUSR1)) this.#queue.push(...this.#performer.pmSignals());
+    if (got(SIGNAL.SIGUSR1) || got(SIGNAL.SIGCHLD)) this.#queue.push(...this.#performer.pmSignals());
+    if (got(SIGNAL.SIGCHLD)) {
+      const child = this.#drain();
+      if (child !== null) return child;
+      this.#queue.push(...this.#performer.reap(this.#state.children));
+    }
     this.#checkLockFile();
     this.#queue.push({ type: 'timeout' });
     let child = this.#drain();

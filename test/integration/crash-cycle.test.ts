@@ -85,6 +85,25 @@ describe('a crash cycle', () => {
     });
   });
 
+  // Its signals wait while it is held. Which thread of it takes which of them first is chance; the order in which they are served is not.
+  test('T-10: a registration and a crash that the postmaster finds together: the worker is started, and again after the cycle', async () => {
+    await withPostmaster({ settings: { log_min_messages: 'debug1' } }, async (pm) => {
+      for (let round = 1; round <= 6; round++) {
+        const name = `late-${round}`;
+        const [session, victim] = [await reopenSession(pm), await reopenSession(pm)];
+        process.kill(pm.pid, 'SIGSTOP');
+        await waitUntil(() => processState(pm.pid) === 'T', { what: 'the postmaster to stop' });
+        await register(session, worker('idle', { name, restartTime: 3600 }));
+        process.kill(victim.backendPid, 'SIGKILL');
+        await waitUntil(() => processState(victim.backendPid) === 'Z', { what: 'the session to die' });
+        process.kill(pm.pid, 'SIGCONT');
+        await waitForSaid(pm, name, 'ready');
+        await waitUntil(() => logLines(pm, 'all server processes terminated').length === round, { what: `cycle ${round}` });
+        await waitUntil(() => logLines(pm, `starting background worker process "${name}"`).length >= 2, { what: 'the second start' });
+      }
+    });
+  });
+
   test('X-29a: with restart_after_crash off the server ends, with status 1', async () => {
     await withPostmaster({ settings: { restart_after_crash: 'off' } }, async (pm) => {
       const session = await pm.connect();
