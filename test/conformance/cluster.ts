@@ -11,6 +11,7 @@ import { dist } from '../helpers/paths.js';
 import { ORACLE_VARIABLE, type OracleSettings } from './event-file.js';
 import type { ClusterSetup } from './language.js';
 import { becomes } from './polling.js';
+import { goInLine } from './priority.js';
 import { LIBRARY, registrationOf } from './registration.js';
 import { LOG_LINE_PREFIX, parseLog, type LogRecord } from './server-log.js';
 
@@ -104,6 +105,7 @@ export class Cluster {
         // A session of its own: Ctrl-C is for the judge, which then ends everything in order.
         detached: true,
       });
+      goInLine(this.#child.pid);
     } finally {
       closeSync(log);
     }

@@ -7,14 +7,14 @@
 
 import { diffCounts, diffLines } from './diff.js';
 import { comparable } from './exceptions.js';
-import type { Scenario } from './language.js';
+import { registeredWorkers, type Scenario } from './language.js';
 import { comparePostmasterLog } from './postmaster-order.js';
 import { compareHistories } from './restarts.js';
 import type { LogRecord } from './server-log.js';
 import type { Life } from './signature.js';
 import { cameAsFar, isSameInARace, quickWorkers, terminatedAtStart } from './races.js';
 import { compareCodes } from './sqlstates.js';
-import { streamsOf, type Streams } from './streams.js';
+import { streamsOf, type LogLine, type Streams } from './streams.js';
 import { compareUnstable } from './unstable.js';
 
 export interface Observation {
@@ -22,6 +22,8 @@ export interface Observation {
   /** Absent: only the signatures are compared. */
   readonly lives?: ReadonlyMap<string, readonly Life[]>;
   readonly log?: readonly LogRecord[];
+  /** The log lines of each postmaster by itself, where there are several. */
+  readonly postmasters?: readonly (readonly string[])[];
 }
 
 /** What differs, in words and as diffs; nothing where the scenario passes. */
@@ -29,14 +31,15 @@ export function compare(scenario: Scenario, seen: Observation): string[] {
   const sessions = sessionsOf(scenario);
   const expected = streamsOf(comparable(scenario.signature, scenario.postgres), sessions);
   const got = streamsOf(comparable(seen.signature, scenario.postgres), sessions);
-  const differences = scenario.stable ? compareStable(scenario, expected, got) : compareUnstable(expected, got);
+  const alone = (seen.postmasters ?? []).map((lines) => streamsOf(comparable(lines, scenario.postgres), sessions).postmasterLog);
+  const differences = scenario.stable ? compareStable(scenario, expected, { got, alone }) : compareUnstable(expected, got, alone);
   if (seen.lives === undefined) return differences;
   const rules = { intervals: registered(scenario, (worker) => worker.restart ?? -1), unstable: !scenario.stable };
   const log = seen.log ?? [];
   return [...differences, ...compareHistories(scenario.workers, seen.lives, log, rules), ...compareCodes(log)];
 }
 
-function compareStable(scenario: Scenario, expected: Streams, got: Streams): string[] {
+function compareStable(scenario: Scenario, expected: Streams, { got, alone }: { got: Streams; alone: readonly (readonly LogLine[])[] }): string[] {
   const quick = quickWorkers(scenario);
   const terminated = terminatedAtStart(scenario);
   const isSame = (want: string, have = ''): boolean => want === have || isSameInARace(want, have, quick);
@@ -45,7 +48,7 @@ function compareStable(scenario: Scenario, expected: Streams, got: Streams): str
     const [, worker = '', number] = /^(.*)#(\d+)$/.exec(process) ?? [];
     return terminated.has(worker) && !expected.events.has(`${worker}#${Number(number) + 1}`);
   };
-  const order = { held: holdsPostmaster(scenario), startTimes: registered(scenario, (worker) => worker.start ?? 2) };
+  const order = { held: holdsPostmaster(scenario), startTimes: registered(scenario, (worker) => worker.start ?? 2), alone };
   const log = diffCounts(
     expected.otherLog.map(({ whole }) => whole),
     got.otherLog.map(({ whole }) => whole),
@@ -82,10 +85,7 @@ export function sessionsOf(scenario: Scenario): Set<string> {
 
 /** Something of each worker that the scenario registers, by the name that the log has for it. */
 function registered(scenario: Scenario, value: (worker: { restart?: number; start?: number }) => number): Map<string, number> {
-  const workers = [
-    ...Object.values(scenario.setup.clusters ?? {}).flatMap((cluster) => cluster.static ?? []),
-    ...scenario.setup.steps.filter(({ op }) => op === 'reg' || op === 'reg_static'),
-  ];
+  const workers = registeredWorkers(scenario.setup);
   return new Map(workers.map((worker) => [(worker.rawname ?? worker.name ?? worker.w ?? '').replaceAll(`${scenario.id}.`, ''), value(worker)]));
 }
 

@@ -13,7 +13,7 @@ import type { OracleSettings } from './event-file.js';
 import type { ClusterSetup } from './language.js';
 import { tearDown } from './teardown.js';
 
-type Connection = NonNullable<OracleSettings['database']>;
+export type Connection = NonNullable<OracleSettings['database']>;
 
 /** How to reach the server that the postmaster of a data directory owns. */
 export function ownedConnection(dir: string): Connection {

@@ -24,8 +24,26 @@ any behaviour that the rules allow.
 
 Exit status: 0 where nothing failed, 1 where something did, 2 where the command line or a file is wrong.
 
-Where a scenario failed and the judge itself had been late by 40 ms or more, it is tried again, up to three times; the report counts these tries and
-shows what had differed. With \`--tries 1\` whatever happens counts.
+## What a busy machine changes
+
+A scenario's steps, sleeps and scripts have times in them, and were recorded on a quiet machine. What the judge does about that, so that the verdict does not
+depend on who else is at work:
+
+- Each scenario that is under way has a process of the judge's for itself, and these go before everybody else in the scheduler's queue (\`nice\` -10, where the
+  user may); postmasters and workers have their ordinary place.
+- Before a step that acts on a worker the judge waits, three seconds at most, until the worker's latest process has come to rest: it has written what the
+  recorded one wrote before the first thing that takes time. Before a look at a worker it waits until the log has as many starts and ends of it as were
+  recorded by then. Where that does not come, the step is taken all the same, and what is missing is a difference.
+- A step that waits for something which came in time when it was recorded may wait three times as long; where it did not come then, the time is the scenario's own.
+- A session that polls may miss a worker that lived between two of its looks. Such a life counts as seen where the log has it begin after one look and end before
+  the next (PostgreSQL's own polls may miss it, too).
+- A worker that a crash cycle kills at its birth may have said something, and may not: it is forked in one pass with the one that crashed.
+- Several postmasters write their logs independently: the recorded order of their lines is that of one run.
+
+What is left is lateness of the judge's own process. Where a scenario failed and that process had been late by 40 ms or more while it took the steps (as the
+timers of its event loop show), the scenario is tried again after all others, with none beside it, up to three tries in all. Only that is tried again: not what
+failed while the judge was on time, whatever the load. Each such try is listed with how late the judge was and all that had differed, so that nothing is hidden that
+comes and goes; with \`--tries 1\` whatever happens counts.
 `;
 
 const VERDICTS: readonly Verdict[] = ['passed', 'failed', 'not applicable'];

@@ -70,6 +70,19 @@ export interface Scenario {
   readonly stableOrder: boolean;
 }
 
+/** Every worker that a scenario describes, in whatever way it is registered. */
+export function registeredWorkers({ clusters, steps }: Scenario['setup']): WorkerFields[] {
+  return [
+    ...Object.values(clusters ?? {}).flatMap((cluster) => cluster.static ?? []),
+    ...steps.filter(({ op }) => op === 'reg' || op === 'reg_static'),
+  ];
+}
+
+/** What scenarios call them. */
+export function workerNames(setup: Scenario['setup']): string[] {
+  return [...new Set(registeredWorkers(setup).map(({ w = 'w' }) => w))];
+}
+
 type Type = 'string' | 'number' | 'boolean' | 'word' | 'names';
 
 const WORKER: Readonly<Record<string, Type>> = {

@@ -21,9 +21,10 @@ export function countByGroup(results: readonly Result[]): Map<string, GroupCount
 const MARKS: Readonly<Record<Verdict, string>> = { passed: 'ok    ', failed: 'FAILED', 'not applicable': 'n/a   ' };
 
 /** One scenario, with its differences where it failed. */
-export function scenarioText({ id, group, verdict, seconds, reasons, discarded, kept }: Result): string {
+export function scenarioText({ id, group, verdict, seconds, reasons, lateMs, discarded, kept }: Result): string {
+  const late = verdict === 'failed' ? `, ${lateMs} ms late` : '';
   const again = discarded.length > 0 ? `, try ${discarded.length + 1}: the judge was late before` : '';
-  const head = `${MARKS[verdict]}  ${id}  (${group}, ${seconds.toFixed(1)} s${again})`;
+  const head = `${MARKS[verdict]}  ${id}  (${group}, ${seconds.toFixed(1)} s${late}${again})`;
   if (verdict === 'passed') return head;
   if (verdict === 'not applicable') return `${head}: ${reasons.join('; ')}`;
   return [head, ...reasons, ...(kept === undefined ? [] : [`kept in ${kept}`])].join('\n        ');

@@ -9,11 +9,15 @@ import { join } from 'node:path';
 import { projectRoot } from '../helpers/paths.js';
 import { SharedDatabase } from './database.js';
 import { documentText } from './document.js';
+import type { Job } from './lane.js';
+import { Lanes } from './lanes.js';
 import type { Scenario } from './language.js';
+import { TOO_LATE_MS } from './lateness.js';
 import { parseOptions, USAGE, type Options } from './options.js';
+import { goFirst } from './priority.js';
 import { disagreements, keepBusy, repeatText } from './repeat.js';
 import { scenarioText, summaryJson, summaryText } from './report.js';
-import { runScenario, timeOf, type Result } from './runner.js';
+import { sharesDatabase, timeOf, type Result } from './runner.js';
 import { readScenarioFile } from './scenario-files.js';
 
 const DEFAULT_FILE = join(projectRoot, 'test/conformance/scenarios.json');
@@ -31,26 +35,42 @@ function readScenarios({ files, only, groups }: Options): Scenario[] {
   return all.filter(({ id, group }) => (only?.test(id) ?? true) && (groups.length === 0 || groups.includes(group)));
 }
 
-/** Those that take longest first: none of them is then left alone at the end. Results are in the order of the files. */
+/**
+ * Those that take longest first: none of them is then left alone at the end. What failed while the judge was late is tried again when all others are through,
+ * one at a time. Results are in the order of the files.
+ */
 async function judgeAll(scenarios: readonly Scenario[], options: Options, signal: AbortSignal): Promise<Result[]> {
   const database = new SharedDatabase(signal);
+  const lanes = new Lanes(options.jobs);
   const results = new Map<Scenario, Result>();
-  const queue = scenarios.toSorted((a, b) => timeOf(b) - timeOf(a));
-  const work = async (): Promise<void> => {
-    for (let scenario = queue.shift(); scenario !== undefined && !signal.aborted; scenario = queue.shift()) {
-      const result = await runScenario(scenario, { database, signal, keep: options.keep, tries: options.tries });
-      results.set(scenario, result);
-      if (!options.json) process.stdout.write(`${scenarioText(result)}\n`);
-    }
+  const job = (scenario: Scenario) => async (): Promise<Job> => ({
+    scenario,
+    connection: sharesDatabase(scenario) ? await database.connection() : null,
+    keep: options.keep,
+  });
+  const onResult = (result: Result, { scenario }: Job): void => {
+    const before = results.get(scenario);
+    const discarded = before === undefined ? [] : [...before.discarded, { lateMs: before.lateMs, reasons: before.reasons }];
+    const whole = { ...result, discarded };
+    results.set(scenario, whole);
+    if (!options.json) process.stdout.write(`${scenarioText(whole)}\n`);
   };
   try {
-    const workers = await Promise.allSettled(Array.from({ length: options.jobs }, work));
-    const failure = workers.find((worker) => worker.status === 'rejected');
-    if (failure !== undefined && !signal.aborted) throw failure.reason;
+    const order = scenarios.toSorted((a, b) => timeOf(b) - timeOf(a));
+    await lanes.judge(order.map(job), { signal, onResult });
+    for (let tries = 1; tries < options.tries; tries++) {
+      const again = order.filter((scenario) => isWorthAnotherTry(results.get(scenario)));
+      await lanes.judge(again.map(job), { atOnce: 1, signal, onResult });
+    }
   } finally {
+    await lanes.end();
     await database.stop(options.keep);
   }
   return scenarios.flatMap((scenario) => results.get(scenario) ?? []);
+}
+
+function isWorthAnotherTry(result: Result | undefined): boolean {
+  return result?.verdict === 'failed' && result.lateMs >= TOO_LATE_MS;
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -69,6 +89,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
   const load = options.busy ? keepBusy() : null;
+  goFirst();
   const runs: Result[][] = [];
   try {
     await judgeRepeatedly(scenarios, options, stop.signal, runs);

@@ -1,14 +1,14 @@
 // Runs one scenario: starts its clusters, takes its steps, looks at what came of it, and leaves nothing behind. Runs in the judge.
 
 import { existsSync } from 'node:fs';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeTempDir } from '../helpers/temp-dir.js';
 import { Cluster, foreignSettings } from './cluster.js';
 import { compare } from './compare.js';
-import { alterSystem, conninfoOf, ownedConnection, type SharedDatabase } from './database.js';
+import { alterSystem, conninfoOf, ownedConnection, type Connection } from './database.js';
 import { notApplicable } from './exceptions.js';
 import { becomes } from './polling.js';
+import { Lateness } from './lateness.js';
 import { problemsOf, type ClusterSetup, type Scenario, type Step } from './language.js';
 import { withoutStillborn } from './races.js';
 import { parseRegistration, type WorkerFields } from './registration.js';
@@ -28,50 +28,43 @@ export interface Result {
   readonly seconds: number;
   /** Why it failed: diffs and words, line by line; or why it is not applicable. */
   readonly reasons: readonly string[];
-  /** Tries that failed while the judge itself was late, and so were not counted: how late, and what had differed. */
+  /** How late the judge itself was, at worst. */
+  readonly lateMs: number;
+  /** Tries that failed while the judge itself was late, and so were not counted. */
   readonly discarded: readonly Discarded[];
   /** The folder that was kept. */
   readonly kept?: string;
 }
 
-export interface Discarded {
-  readonly lateMs: number;
-  readonly reasons: readonly string[];
-}
+export type Discarded = Pick<Result, 'lateMs' | 'reasons'>;
 
 export interface RunOptions {
-  /** How often a scenario may be tried, where the judge was late: 1 = whatever happens counts. */
-  readonly tries: number;
-  readonly database: SharedDatabase;
+  /** The database behind a scenario that needs one and has none of its own. */
+  readonly connection: Connection | null;
   readonly signal: AbortSignal;
   readonly keep: boolean;
 }
 
 /** How long what was recorded may still come after the last step: the oracle too read its files a moment later. */
 const SETTLE_MS = 500;
-/**
- * Scenarios leave 50 ms where it matters who is first. A judge that was itself as late as this has not done what the scenario says: where the scenario failed, it
- * is tried again. That could hide a failure that comes and goes, so the report counts these tries and shows what had differed; `--tries 1` allows none.
- */
-const TOO_LATE_MS = 40;
-const LOOK_MS = 10;
 /** A scenario's time besides its own sleeps and waits. */
 const SPARE_MS = 60_000;
 const START_LINE_MS = 5000;
 /** So many lines of Node or of a library are shown with a failure. */
 const SHOWN_NOISE = 12;
 
+/** One try. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Result> {
   const started = performance.now();
-  const discarded: Discarded[] = [];
-  const result = (verdict: Verdict, reasons: readonly string[], kept?: string): Result => ({
+  const result = (verdict: Verdict, reasons: readonly string[], more: { lateMs?: number; kept?: string } = {}): Result => ({
     id: scenario.id,
     group: scenario.group,
     verdict,
     seconds: (performance.now() - started) / 1000,
     reasons,
-    discarded,
-    ...(kept === undefined ? {} : { kept }),
+    lateMs: 0,
+    discarded: [],
+    ...more,
   });
   const problems = problemsOf(scenario);
   if (problems.length > 0) {
@@ -80,28 +73,21 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   }
   const reason = notApplicable(scenario);
   if (reason !== null) return result('not applicable', [reason]);
-  for (;;) {
-    const base = makeTempDir('cf');
-    const delays = monitorEventLoopDelay({ resolution: LOOK_MS });
-    delays.enable();
-    const differences = await judge(scenario, base, options);
-    delays.disable();
-    const lateMs = Math.round(delays.max / 1e6) - LOOK_MS;
-    const kept = options.keep && existsSync(base) ? base : undefined;
-    if (differences.length === 0 || lateMs < TOO_LATE_MS || discarded.length + 1 >= options.tries) {
-      return result(differences.length === 0 ? 'passed' : 'failed', differences, kept);
-    }
-    discarded.push({ lateMs, reasons: differences });
-  }
+  const base = makeTempDir('cf');
+  const { differences, lateMs } = await judge(scenario, base, options);
+  const kept = options.keep && existsSync(base) ? { kept: base } : {};
+  return result(differences.length === 0 ? 'passed' : 'failed', differences, { lateMs, ...kept });
 }
 
 /** The differences. Whatever goes wrong is one, and whatever goes wrong nothing is left. */
-async function judge(scenario: Scenario, base: string, options: RunOptions): Promise<string[]> {
+async function judge(scenario: Scenario, base: string, options: RunOptions): Promise<{ differences: string[]; lateMs: number }> {
   const deadline = AbortSignal.timeout(timeOf(scenario) + SPARE_MS);
   const run = new ScenarioRun(scenario, base, AbortSignal.any([options.signal, deadline]));
+  const lateness = new Lateness();
   let differences: string[];
   try {
-    await setUp(run, options.database);
+    await setUp(run, options.connection);
+    lateness.begin();
     for (const step of scenario.setup.steps) await STEPS[step.op]?.(run, step);
     differences = await settle(run);
   } catch (err) {
@@ -109,12 +95,13 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
     const what = deadline.aborted ? 'the scenario did not come to its end in its time' : ((err as Error).stack ?? String(err));
     differences = [`error: ${what}`, 'what was seen until then:', ...signatureOf(run.seen()).map((line) => `  ${line}`)];
   } finally {
+    lateness.end();
     for (const session of run.sessions) await session.close();
     const noise = [...run.log().noise];
     if (noise.length > 0) run.notes.push('lines in the log that are no log lines:', ...noise.slice(-SHOWN_NOISE).map((line) => `  ${line}`));
     await tearDown({ clusters: run.clusters.values(), base, keep: options.keep });
   }
-  return differences.length === 0 ? [] : [...differences, ...run.notes];
+  return { differences: differences.length === 0 ? [] : [...differences, ...run.notes], lateMs: lateness.worstMs };
 }
 
 /** The sum of all that the scenario may wait for. */
@@ -123,13 +110,13 @@ export function timeOf(scenario: Scenario): number {
 }
 
 /** The clusters that are up before the first step. */
-async function setUp(run: ScenarioRun, database: SharedDatabase): Promise<void> {
+async function setUp(run: ScenarioRun, connection: Connection | null): Promise<void> {
   const { setup, postgres, id } = run.scenario;
   const clusters: [string, ClusterSetup][] = Object.entries(setup.clusters ?? { m: {} });
   const shared = setup.cluster !== 'fresh';
   for (const [name, clusterSetup] of clusters) {
     const common = { scenario: id, name, setup: clusterSetup, postgres, base: run.base, events: run.eventFile };
-    const cluster = new Cluster({ ...common, ...(await databaseOf(run, name, database)) });
+    const cluster = new Cluster({ ...common, ...databaseOf(run, name, connection) });
     run.clusters.set(name, cluster);
     if (foreignSettings(clusterSetup).length > 0) {
       run.notes.push(
@@ -154,15 +141,18 @@ async function skipStart(run: ScenarioRun, cluster: Cluster): Promise<void> {
 }
 
 /** A scenario with base backups has databases of its own; others share one, or need none. */
-async function databaseOf(
+function databaseOf(
   run: ScenarioRun,
   name: string,
-  shared: SharedDatabase,
-): Promise<Pick<ConstructorParameters<typeof Cluster>[0], 'database' | 'connection'>> {
+  shared: Connection | null,
+): Pick<ConstructorParameters<typeof Cluster>[0], 'database' | 'connection'> {
   if (hasOwnDatabase(run.scenario)) return { database: 'owned', connection: ownedConnection(`${run.base}/${name}`) };
-  if (!usesDatabase(run.scenario)) return { database: 'none' };
-  const connection = await shared.connection();
-  return { database: conninfoOf(connection), connection };
+  return shared === null ? { database: 'none' } : { database: conninfoOf(shared), connection: shared };
+}
+
+/** The database that many scenarios have in common. */
+export function sharesDatabase(scenario: Scenario): boolean {
+  return !hasOwnDatabase(scenario) && usesDatabase(scenario);
 }
 
 function hasOwnDatabase(scenario: Scenario): boolean {
@@ -198,15 +188,24 @@ async function settle(run: ScenarioRun): Promise<string[]> {
   }
 }
 
+/**
+ * What was seen, and second thoughts about what comes too quickly to be seen every time: a process that a crash cycle met at its birth may have said something and
+ * may not; a session's looks may have come before and after a short life that the log has.
+ */
 function compareNow(run: ScenarioRun): string[] {
   const { scenario } = run;
   const { records } = run.log();
   const seen = run.seen();
-  const judge = (events: Seen['events']): string[] =>
-    compare(scenario, { signature: signatureOf({ ...seen, events }), lives: livesOf(scenario.id, records), log: records });
-  const differences = judge(seen.events);
+  const lives = livesOf(scenario.id, records);
+  const judge = (events: Seen['events'], runner: Seen['runner']): string[] => {
+    const signature = signatureOf({ ...seen, events, runner });
+    const postmasters = run.logs().map((log) => signatureOf({ ...seen, events, runner: [], log }).filter((line) => line.startsWith('LOG[')));
+    return compare(scenario, { signature, lives, log: records, postmasters });
+  };
+  const looked = seen.runner.filter(({ unseen }) => unseen !== true);
+  const differences = judge(seen.events, looked);
   if (differences.length === 0) return [];
-  // Second thoughts: a process that a crash cycle met at its birth may have said something, and may not.
   const others = withoutStillborn(seen.events, records, seen.clockOffsetMs);
-  return others.length < seen.events.length && judge(others).length === 0 ? [] : differences;
+  const variants = [[seen.events, seen.runner] as const, [others, looked] as const, [others, seen.runner] as const];
+  return variants.some(([events, runner]) => judge(events, runner).length === 0) ? [] : differences;
 }

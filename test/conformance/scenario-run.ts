@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { isAlive } from '../helpers/processes.js';
 import type { Cluster } from './cluster.js';
 import { monotonicMs, readEvents, type WorkerEvent } from './event-file.js';
-import type { Scenario, Step } from './language.js';
+import { registeredWorkers, type Scenario, type Step } from './language.js';
 import type { LogRecord } from './server-log.js';
 import { OracleSession } from './sessions.js';
 import type { RunnerLine, Seen } from './signature.js';
@@ -15,6 +15,8 @@ import type { BackgroundWorkerHandle } from '../../dist/bgworker/handle.js';
 export interface RegisteredWorker {
   readonly session: OracleSession;
   readonly handle: BackgroundWorkerHandle | null;
+  /** When it was registered, by the clock of the log. */
+  readonly askedMs: number;
 }
 
 /** What an operation of the language does. */
@@ -50,6 +52,15 @@ export class ScenarioRun {
 
   say(text: string): void {
     this.#lines.push({ timeMs: monotonicMs(), text });
+  }
+
+  /** What the log shows, and a session whose looks came before and after it did not see. */
+  sayUnseen(text: string): void {
+    this.#lines.push({ timeMs: monotonicMs(), text, unseen: true });
+  }
+
+  linesSaid(): number {
+    return this.#lines.filter(({ unseen }) => unseen !== true).length;
   }
 
   get lastSaid(): string | undefined {
@@ -98,6 +109,13 @@ export class ScenarioRun {
     return this.events().filter((event) => event.tag === tag);
   }
 
+  /** What the log calls a worker, as livesOf has it. */
+  logNameOf(worker: string): string {
+    const { id, setup } = this.scenario;
+    const fields = registeredWorkers(setup).find(({ w = 'w' }) => w === worker);
+    return (fields?.rawname ?? fields?.name ?? worker).replaceAll(`${id}.`, '');
+  }
+
   /** The process that a scenario means: a worker's latest, `postmaster`, `sess:NAME`. Null where there has been none. */
   pidOf(who: string, on?: string): number | null {
     if (who === 'postmaster') return this.cluster(on).pid;
@@ -114,6 +132,11 @@ export class ScenarioRun {
     return pid !== null && isAlive(pid);
   }
 
+  /** The log of each cluster. */
+  logs(): LogRecord[][] {
+    return [...this.clusters.values()].map((cluster) => cluster.log().records);
+  }
+
   /** All clusters' logs, oldest line first. */
   log(): { records: LogRecord[]; noise: string[] } {
     const logs = [...this.clusters.values()].map((cluster) => cluster.log());
@@ -128,7 +151,12 @@ export class ScenarioRun {
       log: this.log().records,
       runner: this.#lines,
       sessions: this.#backends,
-      clockOffsetMs: monotonicMs() - Date.now(),
+      clockOffsetMs: this.clockOffsetMs(),
     };
+  }
+
+  /** What to add to the log's times to have the time of events. */
+  clockOffsetMs(): number {
+    return monotonicMs() - Date.now();
   }
 }

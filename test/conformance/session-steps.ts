@@ -3,8 +3,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BGWH_NOT_YET_STARTED, BGWH_POSTMASTER_DIED, BGWH_STARTED } from '../../dist/constants.js';
 import type { Session } from '../../dist/session/client.js';
+import { caughtUp, livesOfWorker, patience } from './patience.js';
 import { within } from './polling.js';
-import type { Step } from './language.js';
+import { workerNames, type Step } from './language.js';
 import { LIBRARY, registrationOf, type Registration } from './registration.js';
 import type { RegisteredWorker, ScenarioRun, StepAction } from './scenario-run.js';
 import type { OracleSession } from './sessions.js';
@@ -39,11 +40,12 @@ async function opened(run: ScenarioRun, { s, on, timeout }: Step): Promise<Oracl
 /** Writes the answer down, or, after the time is over, that there is none yet. */
 async function answer(run: ScenarioRun, session: OracleSession, what: string, options: { asked: Promise<string>; timeoutMs: number }): Promise<void> {
   const { asked, timeoutMs } = options;
-  const done = await within(asked, timeoutMs, run.signal);
+  const late = `${session.name}: ${what} -> (still waiting)`;
+  const done = await within(asked, patience(run, timeoutMs, late), run.signal);
   if (done !== null) run.say(`${session.name}: ${done.value}`);
   else {
     session.pending.push(asked);
-    run.say(`${session.name}: ${what} -> (still waiting)`);
+    run.say(late);
   }
 }
 
@@ -61,12 +63,13 @@ async function register(run: ScenarioRun, step: Step): Promise<void> {
   const name = step.s ?? 's1';
   const session = await opened(run, step);
   if (session === null) {
-    run.workers.set(w, { session: run.session(step.s, step.on), handle: null });
+    run.workers.set(w, { session: run.session(step.s, step.on), handle: null, askedMs: Date.now() });
     run.say(`${name}: register ${w} -> (no session)`);
     return;
   }
   const registration = registrationOf(run.scenario.id, step);
-  run.workers.set(w, { session, handle: null });
+  const askedMs = Date.now();
+  run.workers.set(w, { session, handle: null, askedMs });
   const asked = session.ask(`register ${w}`, async (backend) => {
     const { flags, start, restart, lib, func, arg, extra, type } = registration;
     const handle = await backend.registerDynamicBackgroundWorker({
@@ -82,7 +85,7 @@ async function register(run: ScenarioRun, step: Step): Promise<void> {
       notifyPid: notifyPid(run, registration),
     });
     if (handle !== null) {
-      run.workers.set(w, { session, handle });
+      run.workers.set(w, { session, handle, askedMs });
       session.handles.push(handle);
     }
     return String(handle !== null);
@@ -116,6 +119,11 @@ function tellDeath(run: ScenarioRun, session: OracleSession, status: number, nam
   if (status === BGWH_POSTMASTER_DIED) run.sayEvent(session.name, `${name} returned POSTMASTER_DIED`);
 }
 
+/** Processes of a worker that began and ended, by the log, after a look and before now. Contract H-22: a status may go from not yet started to stopped. */
+function endedSince(run: ScenarioRun, w: string, lookedMs: number): number[] {
+  return livesOfWorker(run, w).flatMap(({ startedMs, pid }) => (pid !== null && startedMs >= lookedMs ? [pid] : []));
+}
+
 /** Every change of the status is written down, but not the first look at a worker that has not been started. */
 async function waitStatus(run: ScenarioRun, step: Step): Promise<void> {
   const { w, is = '', timeout = ANSWER_MS } = step;
@@ -126,8 +134,11 @@ async function waitStatus(run: ScenarioRun, step: Step): Promise<void> {
     return;
   }
   const { session } = worker;
-  const deadline = performance.now() + timeout;
+  const late = (status: string): string => `${session.name}: status ${w} is ${status}, not ${is}, after ${timeout} ms`;
+  const deadline = performance.now() + patience(run, timeout, `${session.name}: status ${w} is `);
+  let lookedMs = worker.askedMs;
   for (let last = ''; ;) {
+    const looksMs = Date.now();
     const asked = await session.ask(`status ${w}`, async (backend) => statusText(await backend.getBackgroundWorkerPid(handle)));
     const status = asked.slice(asked.indexOf(' -> ') + 4);
     if (!session.isOpen) {
@@ -136,11 +147,15 @@ async function waitStatus(run: ScenarioRun, step: Step): Promise<void> {
     }
     const line = `${session.name}: status ${w} becomes ${status}`;
     // Nor twice in a row, where one wait follows the other.
-    if (status !== last && status !== 'NOT_YET_STARTED' && run.lastSaid !== line) run.say(line);
+    if (status !== last && status !== 'NOT_YET_STARTED' && run.lastSaid !== line) {
+      for (const pid of endedSince(run, w as string, lookedMs)) run.sayUnseen(`${session.name}: status ${w} becomes STARTED ${pid}`);
+      run.say(line);
+    }
     last = status;
+    lookedMs = looksMs;
     if (status.startsWith(is)) return;
     if (performance.now() > deadline) {
-      run.say(`${session.name}: status ${w} is ${status}, not ${is}, after ${timeout} ms`);
+      run.say(late(status));
       return;
     }
     await sleep(POLL_MS, undefined, { signal: run.signal });
@@ -182,7 +197,10 @@ export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
     'registerStatic',
     () => 'returned',
   ),
-  status: handleStep('status', ANSWER_MS, async (backend, { handle }) => statusText(await backend.getBackgroundWorkerPid(handle))),
+  status: async (run, step) => {
+    await caughtUp(run, [step.w as string]);
+    await handleStep('status', ANSWER_MS, async (backend, { handle }) => statusText(await backend.getBackgroundWorkerPid(handle)))(run, step);
+  },
   terminate: handleStep('Terminate', ANSWER_MS, async (backend, { handle }) => {
     await backend.terminateBackgroundWorker(handle);
     return 'ok';
@@ -206,20 +224,21 @@ export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
     const session = run.session(step.s, step.on);
     const pending = session.pending.shift();
     if (pending === undefined) return;
-    const done = await within(pending, step.timeout ?? ANSWER_MS, run.signal);
+    const late = `${session.name}: still waiting`;
+    const done = await within(pending, patience(run, step.timeout ?? ANSWER_MS, late), run.signal);
     if (done === null) session.pending.unshift(pending);
-    run.say(`${session.name}: ${done === null ? 'still waiting' : `finished: ?${done.value.slice(done.value.indexOf(' -> '))}`}`);
+    run.say(done === null ? late : `${session.name}: finished: ?${done.value.slice(done.value.indexOf(' -> '))}`);
   },
   hook_usr1: libraryStep(
     () => 'hook SIGUSR1',
     'hookUsr1',
     () => null,
   ),
-  usr1: libraryStep(
-    () => 'SIGUSR1',
-    'usr1Count',
-    (count) => `SIGUSR1 received so far = ${String(count)}`,
-  ),
+  usr1: async (run, step) => {
+    await caughtUp(run, workerNames(run.scenario.setup));
+    const said = (count: unknown): string => `SIGUSR1 received so far = ${String(count)}`;
+    await libraryStep(() => 'SIGUSR1', 'usr1Count', said)(run, step);
+  },
   sql: async (run, step) => {
     const session = await opened(run, step);
     if (session === null) return;

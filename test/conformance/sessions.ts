@@ -11,6 +11,8 @@ import type { Cluster } from './cluster.js';
 export class SessionClosed extends Error {}
 
 const PAUSE_MS = 20;
+/** What a backend says before it goes, in a crash cycle or an immediate shutdown. */
+const LAST_WORDS = /^got WARNING 57P0[12]: /;
 
 export class OracleSession {
   readonly name: string;
@@ -83,7 +85,10 @@ export class OracleSession {
     } catch (err) {
       answer = this.#failure(err as ErrorData);
     }
-    for (const message of this.#messages.splice(0)) this.#say(message);
+    // A warning that ends the session cannot have come before an answer: both were there when we looked. It is said with the call that finds the session closed.
+    const later = this.isOpen ? this.#messages.filter((message) => LAST_WORDS.test(message)) : [];
+    for (const message of this.#messages.filter((message) => !later.includes(message))) this.#say(message);
+    this.#messages = later;
     return `${what} -> ${answer}`;
   }
 

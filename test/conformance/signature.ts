@@ -12,6 +12,8 @@ import type { LogRecord } from './server-log.js';
 export interface RunnerLine {
   readonly timeMs: number;
   readonly text: string;
+  /** By the log it was so between two looks of a session, which saw nothing of it. */
+  readonly unseen?: boolean;
 }
 
 export interface Seen {
@@ -90,9 +92,11 @@ export interface Life {
   /** As the log words it, or null where it does not say. */
   readonly exit: string | null;
   readonly exitedMs: number | null;
+  /** As the line of the exit has it. */
+  readonly pid: number | null;
 }
 
-const EXIT = /^background worker "(.*)" \(PID \d+\) ((?:exited with|was terminated by).*)$/s;
+const EXIT = /^background worker "(.*)" \(PID (\d+)\) ((?:exited with|was terminated by).*)$/s;
 const START = /^starting background worker process "(.*)"$/s;
 
 /** Lives by the worker's name. An exit line says the type, so a worker with a type of its own has exits that are not seen, as in the oracle. */
@@ -102,14 +106,14 @@ export function livesOf(id: string, log: readonly LogRecord[]): Map<string, Life
     const [, started] = START.exec(message) ?? [];
     if (started !== undefined) {
       const name = shorten(id, started);
-      lives.set(name, [...(lives.get(name) ?? []), { startedMs: epochMs, exit: null, exitedMs: null }]);
+      lives.set(name, [...(lives.get(name) ?? []), { startedMs: epochMs, exit: null, exitedMs: null, pid: null }]);
       continue;
     }
-    const [, exited, exit] = EXIT.exec(message) ?? [];
+    const [, exited, pid, exit] = EXIT.exec(message) ?? [];
     const known = exited === undefined ? undefined : lives.get(shorten(id, exited));
     const last = known?.at(-1);
     if (known !== undefined && last !== undefined && last.exit === null && exit !== undefined)
-      known.splice(-1, 1, { ...last, exit, exitedMs: epochMs });
+      known.splice(-1, 1, { ...last, exit, exitedMs: epochMs, pid: Number(pid) });
   }
   return lives;
 }

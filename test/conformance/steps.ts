@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf, titleOf } from '../helpers/processes.js';
 import { alterSystem, baseBackup } from './database.js';
-import { becomes } from './polling.js';
 import type { Step } from './language.js';
+import { allAtRest, atRest, caughtUp, patience, silentInCrash } from './patience.js';
+import { becomes } from './polling.js';
 import type { ScenarioRun, StepAction } from './scenario-run.js';
 import { SESSION_STEPS } from './session-steps.js';
 
@@ -30,8 +31,9 @@ function pidOf(run: ScenarioRun, { on }: Step, who: string): number | null {
   return who.startsWith('aux:') ? auxiliary(run, who.slice('aux:'.length), on) : run.pidOf(who, on);
 }
 
-function sendSignal(run: ScenarioRun, step: Step, group: boolean): void {
+async function sendSignal(run: ScenarioRun, step: Step, group: boolean): Promise<void> {
   const who = one(step.who);
+  await ready(run, who, step.sig);
   const pid = pidOf(run, step, who);
   const text = `${group ? 'killpg' : 'kill'} -${step.sig} ${who}`;
   if (pid === null) {
@@ -44,6 +46,18 @@ function sendSignal(run: ScenarioRun, step: Step, group: boolean): void {
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code !== 'ESRCH') throw err;
   }
+}
+
+const isWorker = (who: string): boolean => who !== 'postmaster' && !who.includes(':');
+
+/** SIGSTOP and SIGCONT hold a process and let it go: what others do meanwhile is the scenario's point. */
+const HOLDS = /^(?:STOP|CONT|18|19)$/;
+
+/** Before a step that acts on a process: is who it acts on where it would have been on a quiet machine? */
+async function ready(run: ScenarioRun, who: string, sig: string | number = ''): Promise<void> {
+  if (HOLDS.test(String(sig))) return;
+  if (who === 'postmaster') await allAtRest(run);
+  else if (isWorker(who)) await atRest(run, who);
 }
 
 const one = (who: Step['who']): string => (typeof who === 'string' ? who : (who?.[0] ?? ''));
@@ -71,46 +85,55 @@ const PROCESS_STEPS: Readonly<Record<string, StepAction>> = {
     run.say(`touch ${file}`);
   },
   wait_ev: async (run, { w, ev, n = 1, timeout = WAIT_MS }) => {
-    const count = (): number => run.eventsOf(w as string).filter(({ text }) => text.includes(ev as string)).length;
-    if (!(await becomes(() => count() >= n, timeout, run.signal)))
-      run.say(`worker ${w} has written ${count()} of ${n} events "${ev}" after ${timeout} ms`);
+    const seen = (): number => run.eventsOf(w as string).filter(({ text }) => text.includes(ev as string)).length;
+    const count = (): number => seen() + (seen() < n && ev?.startsWith('main') ? silentInCrash(run, w as string) : 0);
+    const late = (): string => `worker ${w} has written ${count()} of ${n} events "${ev}" after ${timeout} ms`;
+    if (!(await becomes(() => count() >= n, patience(run, timeout, `worker ${w} has written `), run.signal))) run.say(late());
   },
   wait_log: async (run, { text = '', n = 1, on, timeout = WAIT_MS }) => {
     const wanted = text.replaceAll('%ID%', run.scenario.id);
     const lines = (): string[] => run.cluster(on).logText().split('\n');
     const count = (): number => lines().filter((line) => line.includes(wanted)).length;
-    if (!(await becomes(() => count() >= n, timeout, run.signal))) run.say(`the log has ${count()} of ${n} lines "${text}" after ${timeout} ms`);
+    const late = (): string => `the log has ${count()} of ${n} lines "${text}" after ${timeout} ms`;
+    if (!(await becomes(() => count() >= n, patience(run, timeout, 'the log has '), run.signal))) run.say(late());
   },
   kill: (run, step) => sendSignal(run, step, false),
   killpg: (run, step) => sendSignal(run, step, true),
-  pm: (run, step) => {
+  pm: async (run, step) => {
+    await ready(run, 'postmaster', step.sig);
     run.say(`kill -${step.sig} postmaster`);
     run.cluster(step.on).signal(signalNumber(step.sig as string));
   },
   wait_pm_exit: async (run, { on, timeout = WAIT_MS }) => {
     const cluster = run.cluster(on);
-    const exited = await cluster.waitForExit(timeout, run.signal);
-    run.say(exited ? `postmaster exited with ${cluster.exit}` : `postmaster has not exited after ${timeout} ms`);
+    const late = `postmaster has not exited after ${timeout} ms`;
+    const exited = await cluster.waitForExit(patience(run, timeout, late), run.signal);
+    run.say(exited ? `postmaster exited with ${cluster.exit}` : late);
   },
-  alive: (run, { who, on }) =>
-    run.say(
-      `processes: ${all(who)
-        .map((name) => `${name}:${run.isAlive(name, on) ? 'alive' : 'gone'}`)
-        .join(' ')}`,
-    ),
+  alive: async (run, { who, on }) => {
+    await caughtUp(run, all(who).filter(isWorker));
+    const states = all(who).map((name) => `${name}:${run.isAlive(name, on) ? 'alive' : 'gone'}`);
+    run.say(`processes: ${states.join(' ')}`);
+  },
   wait_gone: async (run, { who, on, timeout = WAIT_MS }) => {
-    const deadline = performance.now() + timeout;
+    const began = performance.now();
     for (const name of all(who)) {
-      const gone = await becomes(() => !run.isAlive(name, on), Math.max(0, deadline - performance.now()), run.signal);
-      run.say(`${name} is ${gone ? 'gone' : `still there after ${timeout} ms`}`);
+      const late = `${name} is still there after ${timeout} ms`;
+      const leftMs = began + patience(run, timeout, late) - performance.now();
+      const gone = await becomes(() => !run.isAlive(name, on), Math.max(0, leftMs), run.signal);
+      run.say(gone ? `${name} is gone` : late);
     }
   },
-  ps: (run, step) => {
+  ps: async (run, step) => {
     const who = one(step.who);
+    await ready(run, who);
     const pid = pidOf(run, step, who);
     run.say(`ps title of ${who}: [${pid === null ? '' : titleOf(pid).trim()}]`);
   },
-  masks: (run, step) => run.say(`masks of ${one(step.who)}: ${masks(run, step)}`),
+  masks: async (run, step) => {
+    await ready(run, one(step.who));
+    run.say(`masks of ${one(step.who)}: ${masks(run, step)}`);
+  },
   start: async (run, step) => {
     if (step.wait === false) {
       run.cluster(step.on).launch();

@@ -6,10 +6,13 @@
 //   - the lines about no worker come in the same order; lines about the life of workers may come more or less often; there are no others
 
 import { diffLines } from './diff.js';
+import { compareBorders } from './postmaster-order.js';
 import { subjectOf, type LogLine, type Streams } from './streams.js';
 
-export function compareUnstable(expected: Streams, got: Streams): string[] {
-  return [...compareSessions(expected, got), ...compareProcesses(expected, got), ...compareLogs(expected, got)];
+/** `alone`: what each postmaster said, where there are several. */
+export function compareUnstable(expected: Streams, got: Streams, alone: readonly (readonly LogLine[])[] = []): string[] {
+  const order = alone.length > 1 ? compareBorders(expected.postmasterLog, alone) : compareOrder(expected, got);
+  return [...compareSessions(expected, got), ...compareProcesses(expected, got), ...order, ...compareLogs(expected, got)];
 }
 
 /** Answers that timing decides. */
@@ -77,17 +80,20 @@ function startsLike(a: readonly string[], b: readonly string[]): boolean {
 const LIFE =
   /^(?:(?:registering|unregistering|starting) background worker |background worker ".*" \(PID [^)]*\) (?:exited with|was terminated by)|terminating background worker )/s;
 
-function compareLogs(expected: Streams, got: Streams): string[] {
+function compareOrder(expected: Streams, got: Streams): string[] {
   const borders = (lines: readonly LogLine[]): string[] => lines.filter((line) => subjectOf(line) === null).map(({ whole }) => whole);
   const order = diffLines(withoutRepeats(borders(expected.postmasterLog)), withoutRepeats(borders(got.postmasterLog)));
-  const problems = order.some((line) => !line.startsWith(' ')) ? ['the postmaster did other things, or in another order:', ...order] : [];
+  return order.some((line) => !line.startsWith(' ')) ? ['the postmaster did other things, or in another order:', ...order] : [];
+}
+
+function compareLogs(expected: Streams, got: Streams): string[] {
   const lines = (streams: Streams): Set<string> =>
     new Set([...streams.postmasterLog, ...streams.otherLog].filter(({ text }) => !LIFE.test(text)).map(({ whole }) => withoutStatus(whole)));
   const want = lines(expected);
   const have = lines(got);
   const missing = [...want].filter((line) => !have.has(line)).map((line) => `- ${line}`);
   const extra = [...have].filter((line) => !want.has(line)).map((line) => `+ ${line}`);
-  return missing.length + extra.length === 0 ? problems : [...problems, 'the log has other lines:', ...missing, ...extra];
+  return missing.length + extra.length === 0 ? [] : ['the log has other lines:', ...missing, ...extra];
 }
 
 /** A message may tell a status, which timing decides. */

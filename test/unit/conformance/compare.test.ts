@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { compare } from '../../conformance/compare.js';
 import { comparable, LINES, notApplicable, SCENARIOS, VALUES } from '../../conformance/exceptions.js';
+import { isMergeOf } from '../../conformance/postmaster-order.js';
 import { terminatedAtStart } from '../../conformance/races.js';
 import type { Life } from '../../conformance/signature.js';
 import { recorded, scenarioWith } from './scenarios.js';
@@ -112,14 +113,33 @@ describe("the order of the postmaster's lines", () => {
   });
 });
 
+describe('the logs of several postmasters', () => {
+  it('are independent: any shuffle of them may have been recorded, and nothing else', () => {
+    expect(isMergeOf(['a', 'x', 'a', 'b'], [['a', 'b'], ['x', 'a']])).toBe(true); // prettier-ignore
+    expect(isMergeOf(['a', 'x', 'b', 'a'], [['a', 'b'], ['a', 'x']])).toBe(false); // prettier-ignore
+    expect(isMergeOf(['a', 'x'], [['a'], ['x'], ['y']])).toBe(false);
+    expect(isMergeOf([], [[], []])).toBe(true);
+  });
+
+  it.each([true, false])('are so in a scenario (stable: %s)', (stable) => {
+    const shut = 'LOG[LOG] database system is shut down';
+    const request = 'LOG[LOG] received fast shutdown request';
+    const scenario = scenarioWith({ stable, signature: [READY, request, shut, READY] });
+    const seen = (postmasters: string[][]): string[] => compare(scenario, { signature: postmasters.flat(), postmasters });
+    expect(seen([[READY], [READY, request, shut]])).toEqual([]);
+    expect(seen([[READY], [READY, shut, request]]).join()).toMatch(/in another order/);
+    expect(compare(scenario, { signature: [READY, READY, request, shut] })).not.toEqual([]);
+  });
+});
+
 describe('restarts', () => {
   const history = { starts: 2, exits: ['exited with exit code 1', '(not seen)'], restart_gaps_s: [1], start_to_start_s: [1.1] };
   const scenario = scenarioWith({ workers: { w: history }, setup: { steps: [{ op: 'reg', w: 'w', restart: 1 }] } });
   const record = (epochMs: number, message: string) => ({ epochMs, pid: 1, code: '00000', level: 'LOG', message });
   const after = (gapMs: number, log: ReturnType<typeof record>[] = []): string[] => {
     const lives: Life[] = [
-      { startedMs: 0, exit: 'exited with exit code 1', exitedMs: 100 },
-      { startedMs: 100 + gapMs, exit: null, exitedMs: null },
+      { startedMs: 0, exit: 'exited with exit code 1', exitedMs: 100, pid: null },
+      { startedMs: 100 + gapMs, exit: null, exitedMs: null, pid: null },
     ];
     return compare(scenario, { signature: [], lives: new Map([['w', lives]]), log });
   };
@@ -137,7 +157,7 @@ describe('restarts', () => {
   });
 
   it('are counted', () => {
-    const lives = new Map([['w', [{ startedMs: 0, exit: null, exitedMs: null }]]]);
+    const lives = new Map([['w', [{ startedMs: 0, exit: null, exitedMs: null, pid: null }]]]);
     expect(compare(scenario, { signature: [], lives })).toEqual(['worker "w" was started 1 times instead of 2']);
     expect(compare(scenario, { signature: [], lives: new Map() })).toEqual(['worker "w" was started 0 times instead of 2']);
   });

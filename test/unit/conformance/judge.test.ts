@@ -31,6 +31,7 @@ const result = (id: string, verdict: Verdict, discarded: Result['discarded'] = [
   verdict,
   seconds: 1,
   reasons: [],
+  lateMs: 0,
   discarded,
 });
 
