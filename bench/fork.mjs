@@ -1,7 +1,8 @@
-// What a fork costs the postmaster, and its parts, over the size of the image. Needs no postmaster: a Node with the same flags forks itself.
+// What a fork costs the postmaster, and its parts, over the size of the image. A Node with the same flags forks itself; the last column is a real postmaster's.
 //
-//   node bench/fork.mjs [--count 200]
+//   npm run bench:fork -- [--count 200]
 //
+// register → first line: a worker of a postmaster with as much in its image, from its registration to the first statement of its main function.
 // look: seeing that the other threads sleep; fork(2): what is left of the call in the parent; uv_loop_fork: in the child; first JavaScript: from the call to the
 // child's first statement. walk: MADV_DOFORK over /proc/self/maps, which is done once, when the postmaster starts; what it would cost before each fork.
 import { spawnSync } from 'node:child_process';
@@ -12,16 +13,20 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import v8 from 'node:v8';
 import vm from 'node:vm';
-import { NODE_FLAGS, heading, load, median, microseconds, now, quantile, root, table, time } from './lib.mjs';
+import { NODE_FLAGS, heading, lines, load, median, microseconds, now, quantile, root, startPostmaster, table, time } from './lib.mjs';
 
-const SIZES_MB = [40, 100, 200];
+const SIZES_MB = [40, 100, 200, 500];
+/** What a postmaster with nothing preloaded has in memory. */
+const BARE_MB = 66; // and a unit of ballast is somewhat more than a megabyte
 const self = fileURLToPath(import.meta.url);
 const at = process.argv.indexOf('--count');
 const count = at > 0 ? Number(process.argv[at + 1]) : 200;
 
 if (process.env.BENCH_FORK_MB === undefined) {
   heading(`Forking, ${count} times each`);
-  table(SIZES_MB.map(measureSize));
+  const rows = [];
+  for (const mb of SIZES_MB) rows.push({ ...measureSize(mb), 'register → first line': await firstLine(mb) });
+  table(rows);
   process.stdout.write(`\nload at the end ${load()}\n`);
 } else {
   measureAndExit(Number(process.env.BENCH_FORK_MB));
@@ -37,6 +42,26 @@ function measureSize(mb) {
   const { rss, maps, times } = JSON.parse(result.stdout);
   const cells = Object.entries(times).map(([name, values]) => [name, `${time(median(values))} (p99 ${time(quantile(values, 0.99))})`]);
   return { image: `${rss} MB`, maps: String(maps), ...Object.fromEntries(cells) };
+}
+
+async function firstLine(mb) {
+  const env = { BENCH_BALLAST_MB: String(Math.max(0, Math.round((mb - BARE_MB) / 1.28))) };
+  const postmaster = await startPostmaster({ settings: { log_min_messages: 'panic' }, env });
+  const values = [];
+  try {
+    const session = await postmaster.connect();
+    const reports = lines(postmaster.pipe);
+    for (let i = -10; i < count; i++) {
+      const { registered } = await session.call('bench/library.mjs', 'startOne');
+      const at = BigInt(await reports.next());
+      if (i >= 0) values.push(microseconds(registered, at));
+    }
+    await session.close();
+    const rss = Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${postmaster.pid}/status`, 'latin1'))[1]) / 1024);
+    return `${time(median(values))} (p99 ${time(quantile(values, 0.99))}; ${rss} MB)`;
+  } finally {
+    await postmaster.stop();
+  }
 }
 
 function measureAndExit(mb) {

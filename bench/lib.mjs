@@ -109,10 +109,10 @@ function status(dir) {
 }
 
 async function until(condition, gone) {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 120_000;
   while (!condition()) {
     if (gone() !== null) throw new Error('the postmaster ended before it was ready');
-    if (Date.now() > deadline) throw new Error('the postmaster is not ready after 30 s');
+    if (Date.now() > deadline) throw new Error('the postmaster is not ready after 120 s');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
