@@ -89,9 +89,10 @@ export {
 export { processConfigFile } from './guc/reload.js';
 // prettier-ignore
 export {
-  DSM_CREATE_NULL_IF_MAXSEGMENTS, type DsmSegment, type OnDsmDetachCallback, cancelOnDsmDetach, dsmAttach, dsmCreate, dsmDetach, dsmFindMapping,
+  DSM_CREATE_NULL_IF_MAXSEGMENTS, cancelOnDsmDetach, dsmAttach, dsmCreate, dsmDetach, dsmFindMapping,
   dsmPinMapping, dsmPinSegment, dsmSegmentAddress, dsmSegmentHandle, dsmSegmentMapLength, dsmUnpinMapping, dsmUnpinSegment, onDsmDetach,
 } from './ipc/dsm.js';
+export type { DsmSegment, OnDsmDetachCallback } from './ipc/dsm-segment.js';
 export { getNamedDSMSegment } from './ipc/dsm-registry.js';
 export { type ExitCallback, beforeShmemExit, onProcExit, onShmemExit, procExit } from './ipc/exit.js';
 export { configReload, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from './ipc/interrupt.js';
@@ -168,9 +169,18 @@ export {
 export { type SharedObject, type ShmemFieldTypes, type ShmemTypeName } from './shmem/struct-types.js';
 // prettier-ignore
 export {
-  LW_EXCLUSIVE, LW_SHARED, type LWLockMode, lwLockAcquire, lwLockAcquireSync, lwLockConditionalAcquire, lwLockHeldByMe,
+  LW_EXCLUSIVE, LW_SHARED, type LWLockMode, lwLockAcquire, lwLockAcquireSync, lwLockAnyHeldByMe, lwLockConditionalAcquire, lwLockHeldByMe,
   lwLockHeldByMeInMode, lwLockRelease, lwLockReleaseAll,
 } from './ipc/lwlock.js';
+export {
+  type LWLockVar,
+  lwLockAcquireOrWait,
+  lwLockAcquireOrWaitSync,
+  lwLockReleaseClearVar,
+  lwLockUpdateVar,
+  lwLockWaitForVar,
+  lwLockWaitForVarSync,
+} from './ipc/lwlock-var.js';
 // prettier-ignore
 export {
   type LWLock, addinShmemInitLock, getNamedLWLockTranche, lwLockInitialize, lwLockNewTrancheId, lwLockRegisterTranche,

@@ -39,6 +39,11 @@ export interface User {
   readonly home: string;
 }
 
+/** See native/core/lwlock.h. */
+export interface VarResult {
+  readonly result: number;
+  readonly value: bigint;
+}
 /** See native/core/condition_variable.h. */
 export interface BarrierResult {
   readonly error: number;
@@ -100,7 +105,16 @@ export interface Native {
   lwLockConditionalAcquire(lock: number, mode: number): number;
   /** 0: acquired; above 0: a waiter's number. */
   lwLockBegin(lock: number, mode: number): number;
+  lwLockBeginOrWait(lock: number, mode: number): number;
+  /** 0: not yet, 1: acquired, 2: it was free, or the word has changed. */
   lwLockContinue(waiter: number): number;
+  lwLockCancel(waiter: number): void;
+  /** 1: acquired, 0: not, and it was let go meanwhile. */
+  lwLockAcquireOrWait(lock: number, mode: number): number;
+  lwLockWaitForVar(lock: number, word: number, old: bigint): VarResult;
+  /** -EINPROGRESS: the value is a waiter's number. */
+  lwLockBeginWaitForVar(lock: number, word: number, old: bigint): VarResult;
+  lwLockUpdateVar(lock: number, word: number, value: bigint): number;
   /** How many are held now. */
   lwLockRelease(lock: number): number;
   /** Mode below 0: any. */
@@ -143,10 +157,12 @@ export interface Native {
   /** The index of a segment, which is what the other functions name it by. */
   dsmCreate(size: number): number;
   dsmAttach(handle: number): number;
-  dsmDetach(index: number, buffer: ArrayBuffer): number;
+  /** Its region goes, and the locks in it are released. */
+  dsmDetach(index: number, region: number): number;
   dsmPin(index: number): number;
   dsmUnpin(handle: number): number;
-  dsmSegment(index: number): { handle: number; buffer: ArrayBuffer };
+  /** `region` times 2^32 is the address of its first byte. */
+  dsmSegment(index: number): { handle: number; buffer: ArrayBuffer; region: number };
 
   /** The way out of this process marks the queue that begins there detached. */
   shmMqTrack(queue: Uint8Array): number;

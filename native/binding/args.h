@@ -29,22 +29,25 @@ inline std::string Text(const Napi::CallbackInfo& info, std::size_t at) {
 }
 inline Napi::Value Number(const Napi::CallbackInfo& info, double value) { return Napi::Number::New(info.Env(), value); }
 
-// How JavaScript names a place in shared memory: an offset into the mapping; in another segment, its region's number times 2^40, and the offset
+// How JavaScript names a place in shared memory: an offset into the mapping, below 2^40; in another segment, its region's number times 2^32, and the offset
 // there. The same place may have another address in each process, so none is ever stored in shared memory.
-constexpr int kRegionShift = 40;
-constexpr std::size_t kMaxRegions = 4096;  // 2^52 is the largest address then, which a double holds exactly
+constexpr int kRegionShift = 32;
+constexpr int64_t kFirstRegion = int64_t{1} << (40 - kRegionShift);
+constexpr int64_t kLastRegion = (int64_t{1} << (52 - kRegionShift)) - 1;  // a double holds all addresses exactly
 
-// Regions of this process besides the mapping, which is number 0. A number is used again when its region is gone. Result: the number, or -ENOSPC.
-int AddRegion(std::byte* address, std::size_t size);
-void RemoveRegion(int number);
+// Regions of this process besides the mapping. A number is used again when all others have been: who keeps an address of a region that is gone finds
+// nothing there, and not another segment. There are a million numbers, and not as many segments.
+int64_t AddRegion(std::byte* address, std::size_t size);
+void RemoveRegion(int64_t number);
 const Mapping* RegionAt(int64_t number);
 
 // An address as a pointer; null outside of what is mapped.
 template <typename T>
 T* At(int64_t address) {
   if (address < 0) return nullptr;
-  const Mapping* region = address >> kRegionShift == 0 ? &mapping : RegionAt(address >> kRegionShift);
-  std::size_t offset = static_cast<std::size_t>(address) & ((std::size_t{1} << kRegionShift) - 1);
+  bool in_region = address >> kRegionShift >= kFirstRegion;
+  const Mapping* region = in_region ? RegionAt(address >> kRegionShift) : &mapping;
+  std::size_t offset = static_cast<std::size_t>(in_region ? address & ((int64_t{1} << kRegionShift) - 1) : address);
   if (region == nullptr || region->address == nullptr || offset + sizeof(T) > region->size || offset % alignof(T) != 0)
     return nullptr;
   return reinterpret_cast<T*>(region->address + offset);

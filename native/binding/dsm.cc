@@ -4,6 +4,7 @@
 #include "binding/args.h"
 extern "C" {
 #include "core/dsm.h"
+#include "core/lwlock.h"
 #include "core/shm_mq.h"
 }
 
@@ -31,11 +32,14 @@ static Napi::Value DsmAttach(const Napi::CallbackInfo& info) {
   BgwDsmControl* control = Control();
   return Number(info, control == nullptr ? -EINVAL : BgwDsmAttach(control, static_cast<uint32_t>(Long(info, 0))));
 }
-// Arguments: index, its ArrayBuffer, which is detached first: JavaScript meets an empty array where it looks again.
+// Arguments: index, the number of its region, whose locks are released first. The ArrayBuffer has been detached.
 static Napi::Value DsmDetach(const Napi::CallbackInfo& info) {
   BgwDsmControl* control = Control();
-  if (control == nullptr) return Number(info, -EINVAL);
-  info[1].As<Napi::ArrayBuffer>().Detach();
+  int64_t number = Long(info, 1);
+  const Mapping* region = RegionAt(number);
+  if (control == nullptr || region == nullptr) return Number(info, -EINVAL);
+  BgwLWLockReleaseWithin(region->address, region->size);
+  RemoveRegion(number);
   return Number(info, BgwDsmDetach(control, Int(info, 0)));
 }
 static Napi::Value DsmPin(const Napi::CallbackInfo& info) {
@@ -46,13 +50,16 @@ static Napi::Value DsmUnpin(const Napi::CallbackInfo& info) {
   BgwDsmControl* control = Control();
   return Number(info, control == nullptr ? -EINVAL : BgwDsmUnpin(control, static_cast<uint32_t>(Long(info, 0))));
 }
-// Result: the handle and the bytes of a segment that is attached here, by its index.
+// Result: the handle, the bytes and the address of a segment that is attached here, by its index.
 static Napi::Value DsmSegment(const Napi::CallbackInfo& info) {
   const BgwDsmControl* control = Control();
   uint32_t index = Int(info, 0);
+  void* address = BgwDsmAddress(control, index);
+  std::size_t size = control->items[index].size;
   Napi::Object segment = Napi::Object::New(info.Env());
   segment.Set("handle", Number(info, control->items[index].handle));
-  segment.Set("buffer", Napi::ArrayBuffer::New(info.Env(), BgwDsmAddress(control, index), control->items[index].size));
+  segment.Set("buffer", Napi::ArrayBuffer::New(info.Env(), address, size));
+  segment.Set("region", Number(info, static_cast<double>(AddRegion(static_cast<std::byte*>(address), size))));
   return segment;
 }
 

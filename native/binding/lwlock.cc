@@ -22,6 +22,39 @@ static Napi::Value WithMode(const Napi::CallbackInfo& info) {
   BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
   return Number(info, lock == nullptr ? -EFAULT : Function(lock, static_cast<uint32_t>(Int(info, 1))));
 }
+
+// The word that a lock's holder changes: its address.
+static BgwAtomicUlong* Var(const Napi::CallbackInfo& info) { return At<BgwAtomicUlong>(Long(info, 1)); }
+static uint64_t Value(const Napi::CallbackInfo& info) {
+  bool lossless;
+  return info[2].As<Napi::BigInt>().Uint64Value(&lossless);
+}
+// Arguments: lock, word, its old value. Result: { result, value }, as core/lwlock.h has them.
+template <BgwVarResult (*Function)(BgwLWLock*, BgwAtomicUlong*, uint64_t)>
+static Napi::Value WaitForVar(const Napi::CallbackInfo& info) {
+  BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
+  BgwAtomicUlong* var = Var(info);
+  BgwVarResult done = {-EFAULT, 0};
+  if (lock != nullptr && var != nullptr) done = Function(lock, var, Value(info));
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("result", Number(info, done.result));
+  object.Set("value", Napi::BigInt::New(info.Env(), done.value));
+  return object;
+}
+// Arguments: lock, word, its new value.
+static Napi::Value LWLockUpdateVar(const Napi::CallbackInfo& info) {
+  BgwLWLock* lock = At<BgwLWLock>(Long(info, 0));
+  BgwAtomicUlong* var = Var(info);
+  if (lock == nullptr || var == nullptr) return Number(info, -EFAULT);
+  if (!BgwLWLockHeldByMeInMode(lock, kBgwExclusive)) return Number(info, -EPERM);
+  BgwLWLockUpdateVar(lock, var, Value(info));
+  return Number(info, 0);
+}
+
+static Napi::Value LWLockCancel(const Napi::CallbackInfo& info) {
+  BgwLWLockCancel(static_cast<uint32_t>(Int(info, 0)));
+  return info.Env().Undefined();
+}
 static Napi::Value LWLockContinue(const Napi::CallbackInfo& info) {
   return Number(info, BgwLWLockContinue(static_cast<uint32_t>(Int(info, 0))));
 }
@@ -61,6 +94,12 @@ void InitLWLock(Napi::Object exports) {
   Export<WithMode<BgwLWLockAcquire>>(exports, "lwLockAcquire");
   Export<WithMode<BgwLWLockConditionalAcquire>>(exports, "lwLockConditionalAcquire");
   Export<WithMode<BgwLWLockBegin>>(exports, "lwLockBegin");
+  Export<WithMode<BgwLWLockBeginOrWait>>(exports, "lwLockBeginOrWait");
+  Export<WithMode<BgwLWLockAcquireOrWait>>(exports, "lwLockAcquireOrWait");
+  Export<WaitForVar<BgwLWLockWaitForVar>>(exports, "lwLockWaitForVar");
+  Export<WaitForVar<BgwLWLockBeginWaitForVar>>(exports, "lwLockBeginWaitForVar");
+  Export<LWLockUpdateVar>(exports, "lwLockUpdateVar");
+  Export<LWLockCancel>(exports, "lwLockCancel");
   Export<LWLockContinue>(exports, "lwLockContinue");
   Export<LWLockRelease>(exports, "lwLockRelease");
   Export<LWLockHeldByMe>(exports, "lwLockHeldByMe");

@@ -1,6 +1,5 @@
 // Memory that is shared besides the mapping, and buffers of JavaScript's over any of it.
-#include <cerrno>
-#include <vector>
+#include <unordered_map>
 
 #include "binding/args.h"
 extern "C" {
@@ -16,28 +15,28 @@ extern "C" napi_status node_api_create_external_sharedarraybuffer(napi_env env, 
 
 namespace bgw {
 
-static std::vector<Mapping> regions(1);  // number 0 is the mapping's, and not used
+static std::unordered_map<int64_t, Mapping> regions;
+static int64_t last_number = kFirstRegion - 1;
 
-int AddRegion(std::byte* address, std::size_t size) {
-  std::size_t number = 1;
-  while (number < regions.size() && regions[number].address != nullptr) number++;
-  if (number == kMaxRegions) return -ENOSPC;
-  if (number == regions.size()) regions.emplace_back();
-  regions[number] = {address, size, -1};
-  return static_cast<int>(number);
+int64_t AddRegion(std::byte* address, std::size_t size) {
+  do {
+    last_number = last_number == kLastRegion ? kFirstRegion : last_number + 1;
+  } while (regions.contains(last_number));
+  regions[last_number] = {address, size, -1};
+  return last_number;
 }
 
-void RemoveRegion(int number) {
-  if (number <= 0 || static_cast<std::size_t>(number) >= regions.size()) return;
-  Mapping& region = regions[static_cast<std::size_t>(number)];
+void RemoveRegion(int64_t number) {
+  auto found = regions.find(number);
+  if (found == regions.end()) return;
   // Asynchronous waits for a latch in it end by their time, or not at all: the event loop must not look there again.
-  BgwUnwatchMemory(region.address, region.size);
-  region = {};
+  BgwUnwatchMemory(found->second.address, found->second.size);
+  regions.erase(found);
 }
 
 const Mapping* RegionAt(int64_t number) {
-  return number > 0 && static_cast<std::size_t>(number) < regions.size() ? &regions[static_cast<std::size_t>(number)]
-                                                                         : nullptr;
+  auto found = regions.find(number);
+  return found == regions.end() ? nullptr : &found->second;
 }
 
 namespace {

@@ -7,10 +7,12 @@
 typedef int32_t BgwAtomicInt;
 typedef uint32_t BgwAtomicUint;
 typedef uint16_t BgwAtomicShort;
+typedef uint64_t BgwAtomicUlong;
 #else
 #include <stdatomic.h>
 typedef _Atomic int32_t BgwAtomicInt;
 typedef _Atomic uint32_t BgwAtomicUint;
 typedef _Atomic uint16_t BgwAtomicShort;
+typedef _Atomic uint64_t BgwAtomicUlong;
 _Static_assert(sizeof(BgwAtomicInt) == 4 && sizeof(BgwAtomicUint) == 4, "src/shmem/layout.ts counts four bytes a word");
 #endif

@@ -23,6 +23,8 @@ static const uint64_t kSmallestRange = 1ULL << 20;
 static uint8_t *base;
 static uint64_t range;
 static int fd = -1;
+// How many there may be, as the postmaster said: not believed of the control structure, which a worker may have written over.
+static uint32_t max_items;
 
 // What this process is attached to, by index. Main thread only. Also read on the way out, in a handler, which finds it whole: interrupts are held where
 // it changes.
@@ -87,9 +89,9 @@ static int Allocate(uint64_t offset, uint64_t size) {
   return result;
 }
 
-int BgwDsmReset(BgwDsmControl *control, uint32_t max_items, uint64_t limit) {
+int BgwDsmReset(BgwDsmControl *control, uint32_t items, uint64_t limit) {
   int result = Punch(0, range);
-  control->max_items = max_items;
+  control->max_items = max_items = items;
   uint64_t pages = limit / kBgwDsmPage;
   control->limit = pages > UINT32_MAX ? UINT32_MAX : (uint32_t)pages;
   return result;
@@ -97,6 +99,13 @@ int BgwDsmReset(BgwDsmControl *control, uint32_t max_items, uint64_t limit) {
 
 void *BgwDsmAddress(const BgwDsmControl *control, uint32_t index) {
   return base + (uint64_t)control->items[index].first * kBgwDsmPage;
+}
+
+// Does it say of itself what can be? Else somebody has written over it.
+static bool IsWhole(const BgwDsmItem *item) {
+  uint64_t pages = range / kBgwDsmPage;
+  return item->size > 0 && item->pages <= pages && item->first <= pages - item->pages &&
+         item->size <= (uint64_t)item->pages * kBgwDsmPage;
 }
 
 int BgwDsmContains(const void *address, size_t size) {
@@ -116,7 +125,7 @@ static int Lock(BgwDsmControl *control) {
 static void Unlock(BgwDsmControl *control) { (void)!BgwLWLockRelease(&control->lock); }
 
 static int PrepareToAttach(BgwDsmControl *control) {
-  if (attached == NULL) attached = calloc(control->max_items, sizeof(bool));
+  if (attached == NULL) attached = calloc(max_items, sizeof(bool));
   return attached == NULL ? -ENOMEM : 0;
 }
 
@@ -134,7 +143,7 @@ static int ByFirst(const void *a, const void *b) {
 // Under the lock: where so many pages are free. -ENOSPC where nowhere.
 static int64_t FindGap(const BgwDsmControl *control, uint32_t pages, const BgwDsmItem **sorted) {
   uint32_t count = 0;
-  for (uint32_t i = 0; i < control->max_items; i++) {
+  for (uint32_t i = 0; i < max_items; i++) {
     if (control->items[i].refcnt > 0) sorted[count++] = &control->items[i];
   }
   qsort(sorted, count, sizeof(*sorted), ByFirst);
@@ -148,7 +157,7 @@ static int64_t FindGap(const BgwDsmControl *control, uint32_t pages, const BgwDs
 }
 
 static bool HandleIsTaken(const BgwDsmControl *control, uint32_t handle) {
-  for (uint32_t i = 0; i < control->max_items; i++) {
+  for (uint32_t i = 0; i < max_items; i++) {
     if (control->items[i].refcnt > 0 && control->items[i].handle == handle) return true;
   }
   return false;
@@ -169,8 +178,8 @@ static int NewHandle(const BgwDsmControl *control, uint32_t *handle) {
 static int TakeItem(BgwDsmControl *control, uint64_t size, const BgwDsmItem **sorted) {
   uint64_t pages = RoundUp(size) / kBgwDsmPage;
   uint32_t index = 0;
-  while (index < control->max_items && control->items[index].refcnt > 0) index++;
-  if (index == control->max_items) return -EMFILE;
+  while (index < max_items && control->items[index].refcnt > 0) index++;
+  if (index == max_items) return -EMFILE;
   if (pages > control->limit - control->used) return -ENOSPC;
   int64_t first = FindGap(control, (uint32_t)pages, sorted);
   if (first < 0) return (int)first;
@@ -198,7 +207,7 @@ int BgwDsmCreate(BgwDsmControl *control, uint64_t size) {
   if (size == 0 || size > range) return size == 0 ? -EINVAL : -ENOSPC;
   int result = PrepareToAttach(control);
   if (result < 0) return result;
-  const BgwDsmItem **sorted = malloc(control->max_items * sizeof(*sorted));
+  const BgwDsmItem **sorted = malloc(max_items * sizeof(*sorted));
   if (sorted == NULL) return -ENOMEM;
   BgwHoldInterrupts();
   result = Lock(control);
@@ -234,10 +243,10 @@ int BgwDsmAttach(BgwDsmControl *control, uint32_t handle) {
   if (result == 0) result = Lock(control);
   if (result < 0) return result;
   result = -ENOENT;
-  for (uint32_t i = 0; i < control->max_items; i++) {
+  for (uint32_t i = 0; i < max_items; i++) {
     BgwDsmItem *item = &control->items[i];
     if (item->refcnt < 2 || item->handle != handle) continue;
-    result = attached[i] ? -EEXIST : (int)i;
+    result = attached[i] ? -EEXIST : IsWhole(item) ? (int)i : -EBADMSG;
     if (result >= 0) {
       item->refcnt++;
       NoteAttached(control, i);
@@ -252,7 +261,7 @@ int BgwDsmAttach(BgwDsmControl *control, uint32_t handle) {
 static bool DropReference(BgwDsmItem *item) { return --item->refcnt == 1; }
 
 int BgwDsmDetach(BgwDsmControl *control, uint32_t index) {
-  if (attached == NULL || index >= control->max_items || !attached[index]) return -EINVAL;
+  if (attached == NULL || index >= max_items || !attached[index]) return -EINVAL;
   BgwHoldInterrupts();
   int result = Lock(control);
   if (result == 0) {
@@ -267,7 +276,7 @@ int BgwDsmDetach(BgwDsmControl *control, uint32_t index) {
 }
 
 int BgwDsmPin(BgwDsmControl *control, uint32_t index) {
-  if (attached == NULL || index >= control->max_items || !attached[index]) return -EINVAL;
+  if (attached == NULL || index >= max_items || !attached[index]) return -EINVAL;
   int result = Lock(control);
   if (result < 0) return result;
   BgwDsmItem *item = &control->items[index];
@@ -288,8 +297,8 @@ int BgwDsmUnpin(BgwDsmControl *control, uint32_t handle) {
     result = -ENOENT;
     bool last = false;
     uint32_t i = 0;
-    while (i < control->max_items && (control->items[i].refcnt < 2 || control->items[i].handle != handle)) i++;
-    if (i < control->max_items) result = control->items[i].pinned ? 0 : -EINVAL;
+    while (i < max_items && (control->items[i].refcnt < 2 || control->items[i].handle != handle)) i++;
+    if (i < max_items) result = control->items[i].pinned ? 0 : -EINVAL;
     if (result == 0) {
       control->items[i].pinned = 0;
       last = DropReference(&control->items[i]);
@@ -304,7 +313,7 @@ int BgwDsmUnpin(BgwDsmControl *control, uint32_t handle) {
 void BgwDsmDetachAll(void) {
   if (attached_count == 0) return;
   BgwHoldInterrupts();  // for good: each release in here would end the process a second time
-  for (uint32_t i = 0; i < attached_to->max_items && attached_count > 0; i++) {
+  for (uint32_t i = 0; i < max_items && attached_count > 0; i++) {
     if (attached[i] && BgwDsmDetach(attached_to, i) < 0) return;
   }
 }

@@ -45,7 +45,7 @@ _Static_assert(sizeof(BgwDsmItem) == 32 && offsetof(BgwDsmControl, items) == 128
 // Postmaster, once: maps a range for segments of `limit` bytes in all, less where a resource limit says so. 0 or -errno.
 BGW_MUST_CHECK int BgwDsmMap(uint64_t limit);
 // Postmaster, before the first fork and again in a crash cycle, when nobody is attached: no segments, nothing in memory.
-BGW_MUST_CHECK int BgwDsmReset(BgwDsmControl *control, uint32_t max_items, uint64_t limit);
+BGW_MUST_CHECK int BgwDsmReset(BgwDsmControl *control, uint32_t items, uint64_t limit);
 // A process without shared memory.
 BGW_MUST_CHECK int BgwDsmUnmap(void);
 // A fresh child: the parent's attachments are not ours.
@@ -54,7 +54,7 @@ void BgwDsmForget(void);
 // Makes a segment of zeroes, attached here. The result is its index, or -EMFILE: no item is free; -ENOSPC: it would go beyond the limit, or no range is
 // so long; -ENOMEM and others: from fallocate. May allocate memory of the process's own: not for signal handlers.
 BGW_MUST_CHECK int BgwDsmCreate(BgwDsmControl *control, uint64_t size);
-// The result is the index, or -ENOENT: there is no such segment, or it is about to go; -EEXIST: attached already.
+// The result is the index, or -ENOENT: there is no such segment, or it is about to go; -EEXIST: attached already; -EBADMSG: garbage.
 BGW_MUST_CHECK int BgwDsmAttach(BgwDsmControl *control, uint32_t handle);
 // Destroys the segment with its last reference. -EINVAL where it is not attached here.
 BGW_MUST_CHECK int BgwDsmDetach(BgwDsmControl *control, uint32_t index);

@@ -2,14 +2,15 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "atomic_word.h"
 #include "result.h"
 #include "waiters.h"
 
-// PostgreSQL's LWLockMode.
-enum { kBgwExclusive = 0, kBgwShared = 1 };
+// PostgreSQL's LWLockMode. The last is no mode of a lock, but of a waiter who wants to know that it is free, and not to have it.
+enum { kBgwExclusive = 0, kBgwShared = 1, kBgwUntilFree = 2 };
 
 // One lock. Zeroed memory is a free one, of tranche 0.
 //   tranche   writer: whoever initialises it, before others use it. Readers: messages.
@@ -31,9 +32,26 @@ BGW_MUST_CHECK int BgwLWLockAcquire(BgwLWLock *lock, uint32_t mode);
 // 1: acquired; 0: somebody holds it, or -ENOSPC.
 BGW_MUST_CHECK int BgwLWLockConditionalAcquire(BgwLWLock *lock, uint32_t mode);
 
+// Blocks. 1: acquired, which was possible at once; 0: somebody held it, and has let go meanwhile; it is not held. Errors as above.
+BGW_MUST_CHECK int BgwLWLockAcquireOrWait(BgwLWLock *lock, uint32_t mode);
+
+// A word that the holder of a lock in exclusive mode changes as it goes on, for others to wait for.
+typedef struct BgwVarResult {
+  int result;  // 1: nobody holds the lock exclusively; 0: the word is another by now; -EAGAIN, -EOWNERDEAD; in steps, -EINPROGRESS and others
+  uint64_t value;  // where it is another: what it is
+} BgwVarResult;
+// Blocks while somebody holds the lock exclusively and the word is `old`.
+BgwVarResult BgwLWLockWaitForVar(BgwLWLock *lock, BgwAtomicUlong *var, uint64_t old);
+// Writes the word and wakes who waits for that. The caller holds the lock exclusively.
+void BgwLWLockUpdateVar(BgwLWLock *lock, BgwAtomicUlong *var, uint64_t value);
+
 // In steps, for who cannot sleep. Begin: 0 acquired; above 0 the number of the waiter that now stands in the queue; -EMFILE where there is no place.
 BGW_MUST_CHECK int BgwLWLockBegin(BgwLWLock *lock, uint32_t mode);
-// Whenever the block's latch was set: 1 acquired, and the number is free; 0 not yet.
+// The same for who does not want it where it is not to be had at once.
+BGW_MUST_CHECK int BgwLWLockBeginOrWait(BgwLWLock *lock, uint32_t mode);
+// -EINPROGRESS: `value` is the number of the waiter.
+BgwVarResult BgwLWLockBeginWaitForVar(BgwLWLock *lock, BgwAtomicUlong *var, uint64_t old);
+// Whenever the block's latch was set: 1 acquired, and the number is free; 0 not yet; 2: it was let go, or the word has changed, and the number is free.
 BGW_MUST_CHECK int BgwLWLockContinue(uint32_t number);
 void BgwLWLockCancel(uint32_t number);
 
@@ -44,5 +62,7 @@ bool BgwLWLockHeldByMeInMode(const BgwLWLock *lock, uint32_t mode);
 int BgwLWLockHeldCount(void);
 // Errors and the way out of the process, also from a signal handler: releases, and takes waiters out of their queues.
 void BgwLWLockReleaseAll(void);
+// The same for locks within so many bytes, which are about to go.
+void BgwLWLockReleaseWithin(const void *address, size_t size);
 
 enum { kBgwMaxHeldLocks = 200 };  // MAX_SIMUL_LWLOCKS

@@ -27,10 +27,10 @@ int BgwProcAttach(BgwAtomicInt *flag, BgwLatch *latch, pid_t *owner) {
 
 void BgwProcDetach(void) {
   BgwLWLockReleaseAll();
+  BgwConditionVariableCancelAll();  // they may lie in segments, too
   // The other ends of our queues are told before the segments that hold the queues may go. Locks are free, which the segments need.
   BgwShmMqDetachAll();
   BgwDsmDetachAll();
-  BgwConditionVariableCancelAll();
   BgwWaitersDetach();
   if (my_latch != NULL) {
     BgwDisownLatch(my_latch);

@@ -11,6 +11,7 @@ import { waitWokenSync, whenWoken } from './wait-block.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { native } from '../native.js';
+import { whenRegionGoes } from '../shmem/region.js';
 import { sharedMemory } from '../shmem/shmem.js';
 import type { SharedObject } from '../shmem/struct-types.js';
 
@@ -68,6 +69,11 @@ export function conditionVariableCancelSleep(cv?: ConditionVariable): boolean {
   }
   return signaled;
 }
+
+// A segment goes, and variables in it: whoever sleeps there is woken, and finds out by itself.
+whenRegionGoes(({ address, size }) => {
+  for (const offset of places.keys()) if (offset >= address && offset < address + size) conditionVariableCancelSleep({ offset });
+});
 
 // Was it woken? Then everybody who sleeps here in this process is told.
 function look(place: Place): boolean {

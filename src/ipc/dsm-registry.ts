@@ -1,17 +1,8 @@
 // Dynamic shared memory by name: a library's way to share memory without having been preloaded. Backends.
 // PostgreSQL: src/backend/storage/ipc/dsm_registry.c (release 17), contract M-17. There the entries are in a hash table that is itself dynamic.
 
-import {
-  type DsmSegment,
-  dsmAttach,
-  dsmCreate,
-  dsmDetach,
-  dsmFindMapping,
-  dsmPinMapping,
-  dsmPinSegment,
-  dsmSegmentAddress,
-  dsmSegmentHandle,
-} from './dsm.js';
+import { dsmAttach, dsmCreate, dsmDetach, dsmFindMapping, dsmPinMapping, dsmPinSegment, dsmSegmentAddress, dsmSegmentHandle } from './dsm.js';
+import type { DsmSegment } from './dsm-segment.js';
 import { withLWLockAt } from './lwlock.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OUT_OF_MEMORY } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';

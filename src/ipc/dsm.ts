@@ -4,25 +4,23 @@
 // native/core/dsm.c counts references, and releases them on every orderly way out, whatever JavaScript does; here is what C cannot have: buffers, callbacks
 // and errors.
 
+import { leaveIfDying } from './signals.js';
+import { DsmSegment, type OnDsmDetachCallback, segments } from './dsm-segment.js';
 import {
+  ERRCODE_DATA_CORRUPTED,
   ERRCODE_DISK_FULL,
   ERRCODE_INSUFFICIENT_RESOURCES,
   ERRCODE_INTERNAL_ERROR,
   ERRCODE_INVALID_PARAMETER_VALUE,
-  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
   ERRCODE_OUT_OF_MEMORY,
 } from '../elog/errcodes.js';
-import { ErrorData, FATAL } from '../elog/error-data.js';
-import { emitErrorReport } from '../elog/elog.js';
+import { ErrorData } from '../elog/error-data.js';
 import { myBackendType } from '../globals.js';
 import { check, native, systemError } from '../native.js';
 import { sharedMemory } from '../shmem/shmem.js';
 
 /** Flag of {@link dsmCreate}: null instead of an error where there are too many segments. @pg DSM_CREATE_NULL_IF_MAXSEGMENTS */
 export const DSM_CREATE_NULL_IF_MAXSEGMENTS = 0x0001;
-
-/** Called when this process detaches a segment, before its bytes go. Synchronous. @pg on_dsm_detach_callback */
-export type OnDsmDetachCallback = (segment: DsmSegment, arg: unknown) => void;
 
 /** The largest array of bytes that every Node of ours can have. */
 const MAX_SIZE = 0xffffffff;
@@ -33,67 +31,8 @@ const ENOENT = -2;
 const ENOMEM = -12;
 const ENOSPC = -28;
 const EINVAL = -22;
+const EBADMSG = -74;
 const EALREADY = -114;
-
-interface SegmentState {
-  readonly index: number;
-  readonly handle: number;
-  readonly bytes: Uint8Array;
-  readonly onDetach: { readonly callback: OnDsmDetachCallback; readonly arg: unknown }[];
-}
-
-/** A segment that this process is attached to. Opaque: made by {@link dsmCreate} and {@link dsmAttach}. @pg dsm_segment */
-export class DsmSegment {
-  readonly #index: number;
-  readonly #handle: number;
-  readonly #buffer: ArrayBuffer;
-  readonly #bytes: Uint8Array;
-  readonly #onDetach: SegmentState['onDetach'] = [];
-  #attached = true;
-
-  /** @internal */
-  constructor(index: number) {
-    const { handle, buffer } = native.dsmSegment(index);
-    this.#index = index;
-    this.#handle = handle;
-    this.#buffer = buffer;
-    this.#bytes = new Uint8Array(buffer);
-  }
-
-  /** @internal */
-  get state(): SegmentState {
-    if (!this.#attached) {
-      throw new ErrorData({
-        code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        message: `dynamic shared memory segment ${this.#handle} has been detached`,
-      });
-    }
-    return { index: this.#index, handle: this.#handle, bytes: this.#bytes, onDetach: this.#onDetach };
-  }
-
-  /** @internal */
-  get attached(): boolean {
-    return this.#attached;
-  }
-
-  /** @internal Runs the callbacks, the last registered first; each is off the list before it is called. Then the bytes go. */
-  detach(): void {
-    const { onDetach } = this.state;
-    native.holdInterrupts();
-    try {
-      for (let entry = onDetach.pop(); entry !== undefined; entry = onDetach.pop()) entry.callback(this, entry.arg);
-    } finally {
-      native.resumeInterrupts();
-    }
-    if (!this.#attached) return; // a callback has done it
-    this.#attached = false;
-    segments.delete(this);
-    check(native.dsmDetach(this.#index, this.#buffer), 'dsmDetach');
-  }
-}
-
-/** Everything that this process is attached to, in the order of attaching. */
-const segments = new Set<DsmSegment>();
 
 function requireBackend(): void {
   sharedMemory(); // a clear error where there is none
@@ -101,7 +40,7 @@ function requireBackend(): void {
   throw new ErrorData({ code: ERRCODE_INTERNAL_ERROR, message: 'dynamic shared memory cannot be used in the postmaster' });
 }
 
-function stateOf(segment: DsmSegment): SegmentState {
+function stateOf(segment: DsmSegment): DsmSegment['state'] {
   if (!(segment instanceof DsmSegment)) throw new TypeError('segment must be a dynamic shared memory segment, as dsmCreate and dsmAttach return it');
   return segment.state;
 }
@@ -181,6 +120,9 @@ export function dsmAttach(handle: number): DsmSegment | null {
   if (index === EEXIST) {
     throw new ErrorData({ code: ERRCODE_INTERNAL_ERROR, message: "can't attach the same segment more than once" });
   }
+  if (index === EBADMSG) {
+    throw new ErrorData({ code: ERRCODE_DATA_CORRUPTED, message: `control structure of dynamic shared memory segment ${handle} is corrupted` });
+  }
   return attachedAt(check(index, 'dsmAttach'));
 }
 
@@ -192,6 +134,7 @@ export function dsmAttach(handle: number): DsmSegment | null {
 export function dsmDetach(segment: DsmSegment): void {
   stateOf(segment);
   segment.detach();
+  leaveIfDying(); // it may have released a lock
 }
 
 /** What names a segment for other processes: 32 bits, random. @pg dsm_segment_handle */
@@ -199,7 +142,12 @@ export function dsmSegmentHandle(segment: DsmSegment): number {
   return stateOf(segment).handle;
 }
 
-/** The bytes of a segment: always the same array. It is empty once the segment is detached. @pg dsm_segment_address */
+/**
+ * The bytes of a segment: always the same array. It is empty once the segment is detached. Structures, locks, condition variables, barriers and queues may lie in
+ * it: see `shmemStruct`.
+ * @example const shared = Shared.at(dsmSegmentAddress(segment)); lwLockInitialize(shared.lock, tranche);
+ * @pg dsm_segment_address
+ */
 export function dsmSegmentAddress(segment: DsmSegment): Uint8Array {
   return stateOf(segment).bytes;
 }
@@ -275,25 +223,4 @@ export function cancelOnDsmDetach(segment: DsmSegment, callback: OnDsmDetachCall
   const { onDetach } = stateOf(segment);
   const at = onDetach.findLastIndex((entry) => entry.callback === callback && entry.arg === arg);
   if (at >= 0) onDetach.splice(at, 1);
-}
-
-/** On the way out: everything is detached, the last attached first. A callback that fails makes the status 1, and the rest goes on. */
-export function dsmBackendShutdown(code: number): number {
-  let status = code;
-  for (const segment of [...segments].toReversed()) {
-    while (segment.attached) {
-      try {
-        segment.detach();
-      } catch (err) {
-        emitErrorReport(err, FATAL);
-        status = 1;
-      }
-    }
-  }
-  return status;
-}
-
-/** In a fresh child: the parent attaches to nothing. */
-export function dsmForget(): void {
-  segments.clear();
 }

@@ -6,7 +6,7 @@
 //   on_shmem_exit, LIFO       low-level release; after it the process has left shared memory (native procDetach)
 //   on_proc_exit, LIFO        what is not shared
 
-import { dsmBackendShutdown, dsmForget } from './dsm.js';
+import { dsmBackendShutdown, dsmForget } from './dsm-segment.js';
 import { ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
 import { FATAL } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setExitProcess } from '../elog/elog.js';

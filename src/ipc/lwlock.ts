@@ -8,11 +8,12 @@
 import { procExit } from './exit.js';
 import { type LWLock, lwLockName } from './lwlock-tranche.js';
 import { leaveIfDying } from './signals.js';
-import { whenWoken } from './wait-block.js';
+import { askWaiters, whenWoken } from './wait-block.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { native, systemError } from '../native.js';
 import { BACKGROUND_WORKER_LOCK_OFFSET } from '../shmem/layout.js';
+import { whenRegionGoes } from '../shmem/region.js';
 import { sharedMemory } from '../shmem/shmem.js';
 
 /** How a lock is taken. */
@@ -31,7 +32,8 @@ const EDEADLK = -35;
 const ENOTCONN = -107;
 const EOWNERDEAD = -130;
 
-function fail(errno: number, lock: LWLock): never {
+/** The error that a native result is. */
+export function failLock(errno: number, lock: LWLock): never {
   sharedMemory(); // where there is none, that is what is wrong
   const code = ERRCODE_INTERNAL_ERROR;
   const name = lwLockName(lock);
@@ -54,10 +56,64 @@ function fail(errno: number, lock: LWLock): never {
   }
 }
 
-function checkMode(lock: LWLock, mode: LWLockMode): void {
+export function checkLockAndMode(lock: LWLock, mode: LWLockMode): void {
   if (typeof lock?.offset !== 'number') throw new TypeError('lock must be a lock in shared memory');
   if (mode !== LW_EXCLUSIVE && mode !== LW_SHARED) throw new RangeError(`mode must be LW_EXCLUSIVE or LW_SHARED, not ${String(mode)}`);
 }
+
+// --- asynchronous waits ------------------------------------------------------------------------------------------------------------
+
+const RETRY_MS = 10;
+
+/** Those under way, by the waiter's number. */
+const waits = new Map<number, { readonly address: number; readonly abandon: (reason: Error) => void }>();
+
+/** Waits until the waiter was woken, and has its lock (1) or has seen it free (2). */
+export function woken(waiter: number, lock: LWLock): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const stop = whenWoken(() => {
+      const result = native.lwLockContinue(waiter);
+      if (result === 0) return false;
+      waits.delete(waiter);
+      resolve(result);
+      return true;
+    });
+    const abandon = (reason: Error): void => {
+      waits.delete(waiter);
+      stop();
+      native.lwLockCancel(waiter);
+      reject(reason);
+    };
+    waits.set(waiter, { address: lock.offset, abandon });
+  });
+}
+
+/**
+ * As many tasks of this process wait as there are places: the next one that is woken makes room. Or nobody is, because they wait for what we would do if we had the
+ * lock: so it is tried again and again, without a place in the queue.
+ */
+export function roomToWait(): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): boolean => {
+      clearTimeout(timer);
+      resolve();
+      return true;
+    };
+    const stop = whenWoken(finish);
+    const timer = setTimeout(() => {
+      stop();
+      finish();
+    }, RETRY_MS);
+  });
+}
+
+// A segment goes, and locks in it: who waits for one of them hears of it. Those that are held are released by native code, with the segment.
+whenRegionGoes(({ address, size }, reason) => {
+  for (const wait of waits.values()) if (wait.address >= address && wait.address < address + size) wait.abandon(reason);
+  askWaiters();
+});
+
+// --- acquiring ---------------------------------------------------------------------------------------------------------------------
 
 /**
  * Takes a lock and blocks until it has it: nothing of JavaScript runs meanwhile, no handler either.
@@ -67,9 +123,9 @@ function checkMode(lock: LWLock, mode: LWLockMode): void {
  * @pg LWLockAcquire
  */
 export function lwLockAcquireSync(lock: LWLock, mode: LWLockMode): boolean {
-  checkMode(lock, mode);
+  checkLockAndMode(lock, mode);
   const result = native.lwLockAcquire(lock.offset, mode);
-  if (result < 0) fail(result, lock);
+  if (result < 0) failLock(result, lock);
   return result === 0;
 }
 
@@ -81,28 +137,16 @@ export function lwLockAcquireSync(lock: LWLock, mode: LWLockMode): boolean {
  * @pg LWLockAcquire
  */
 export async function lwLockAcquire(lock: LWLock, mode: LWLockMode): Promise<boolean> {
-  checkMode(lock, mode);
+  checkLockAndMode(lock, mode);
   for (;;) {
     const result = native.lwLockBegin(lock.offset, mode);
     if (result === 0) return true;
     if (result > 0) {
-      await new Promise<void>((resolve) => {
-        whenWoken(() => {
-          if (native.lwLockContinue(result) !== 1) return false;
-          resolve();
-          return true;
-        });
-      });
+      await woken(result, lock);
       return false;
     }
-    if (result !== EMFILE) fail(result, lock);
-    // As many tasks of this process wait as there are places: the next one that is woken makes room.
-    await new Promise<void>((resolve) => {
-      whenWoken(() => {
-        resolve();
-        return true;
-      });
-    });
+    if (result !== EMFILE) failLock(result, lock);
+    await roomToWait();
   }
 }
 
@@ -112,9 +156,9 @@ export async function lwLockAcquire(lock: LWLock, mode: LWLockMode): Promise<boo
  * @pg LWLockConditionalAcquire
  */
 export function lwLockConditionalAcquire(lock: LWLock, mode: LWLockMode): boolean {
-  checkMode(lock, mode);
+  checkLockAndMode(lock, mode);
   const result = native.lwLockConditionalAcquire(lock.offset, mode);
-  if (result < 0) fail(result, lock);
+  if (result < 0) failLock(result, lock);
   return result === 1;
 }
 
@@ -125,7 +169,7 @@ export function lwLockConditionalAcquire(lock: LWLock, mode: LWLockMode): boolea
  */
 export function lwLockRelease(lock: LWLock): void {
   const left = native.lwLockRelease(lock.offset);
-  if (left < 0) fail(left, lock);
+  if (left < 0) failLock(left, lock);
   if (left === 0) leaveIfDying();
 }
 
@@ -146,8 +190,14 @@ export function lwLockHeldByMe(lock: LWLock): boolean {
 
 /** Does this process hold the lock in this mode? @pg LWLockHeldByMeInMode */
 export function lwLockHeldByMeInMode(lock: LWLock, mode: LWLockMode): boolean {
-  checkMode(lock, mode);
+  checkLockAndMode(lock, mode);
   return native.lwLockHeldByMe(lock.offset, mode) === 1;
+}
+
+/** Does this process hold one of these locks? C: an array in memory, its length and its stride. @pg LWLockAnyHeldByMe */
+export function lwLockAnyHeldByMe(locks: Iterable<LWLock>): boolean {
+  for (const lock of locks) if (lwLockHeldByMe(lock)) return true;
+  return false;
 }
 
 /** Runs `work` under BackgroundWorkerLock, which is held for microseconds. */

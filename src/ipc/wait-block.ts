@@ -44,6 +44,11 @@ export function whenWoken(waiter: () => boolean): () => void {
   };
 }
 
+/** Asks everybody who waits, though nobody may have been woken: something is different in this process. */
+export function askWaiters(): void {
+  if (waiters.size > 0) native.setLatch(latch.offset);
+}
+
 /** Blocks until this process may have been woken, or the events say otherwise. Returns the event. */
 export function waitWokenSync(events: number, timeoutMs: number): number {
   const event = waitLatchSync(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events, timeoutMs);

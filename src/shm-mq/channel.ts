@@ -11,7 +11,8 @@ import { registerDynamicBackgroundWorker } from '../bgworker/register.js';
 import { ERRCODE_INVALID_PARAMETER_VALUE, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { myProcPid } from '../globals.js';
-import { type DsmSegment, dsmAttach, dsmCreate, dsmDetach, dsmSegmentAddress, dsmSegmentHandle } from '../ipc/dsm.js';
+import { dsmAttach, dsmCreate, dsmDetach, dsmSegmentAddress, dsmSegmentHandle } from '../ipc/dsm.js';
+import type { DsmSegment } from '../ipc/dsm-segment.js';
 import { type PGPROC, myProc } from '../ipc/proc.js';
 import { deserialize, serialize } from 'node:v8';
 

@@ -7,12 +7,23 @@ import { native } from '../native.js';
 
 /** All that this process has, so that they can be taken away together. */
 const regions = new Set<ShmemRegion>();
+/** Called when one of them is about to go, while it is still there. */
+type GoingListener = (region: ShmemRegion, reason: ErrorData) => void;
+const goingListeners: GoingListener[] = [];
+
+/** For modules of this package: whoever waits for something in a region that goes would wait for ever. */
+export function whenRegionGoes(listener: GoingListener): void {
+  goingListeners.push(listener);
+}
+
+/** Whose buffer is it? */
+const byBuffer = new WeakMap<ArrayBufferLike, ShmemRegion>();
 
 /**
  * Bytes that processes share. Comes from `shmemInitStruct` and its like, never from a constructor call of yours.
  *
- * Its buffer is a SharedArrayBuffer where Node can make one over foreign memory (22 and later), else an ArrayBuffer; `Atomics` work on both. It is
- * exactly as large as was asked for.
+ * The buffer of one in the shared memory area is a SharedArrayBuffer where Node can make one over foreign memory (22 and later), else an ArrayBuffer; that of a
+ * dynamic segment is an ArrayBuffer, which can be emptied when the segment goes. `Atomics` work on both. It is exactly as large as was asked for.
  */
 export class ShmemRegion {
   /** What native functions, locks and latches take for the place of the first byte. Valid in this process only. */
@@ -35,6 +46,7 @@ export class ShmemRegion {
     this.#longs = new BigUint64Array(buffer, 0, this.size >> 3);
     this.#bytes = new Uint8Array(buffer);
     regions.add(this);
+    byBuffer.set(buffer, this);
   }
 
   // Each of these is one comparison more than C has, and the reason that use after detach is an error here.
@@ -67,6 +79,7 @@ export class ShmemRegion {
   /** The memory is about to go: from here on every access through this object throws `reason`. */
   detach(reason: ErrorData = segmentGone()): void {
     if (this.#goneBecause !== null) return;
+    for (const listener of goingListeners) listener(this, reason);
     this.#goneBecause = reason;
     regions.delete(this);
     native.detachBuffer(this.#buffer);
@@ -82,6 +95,11 @@ export class ShmemRegion {
     const { code, message, detail, hint } = this.#goneBecause as ErrorData;
     return new ErrorData({ code, message, detail, hint });
   }
+}
+
+/** The region that shared bytes are of; null for bytes of this process's own. */
+export function regionOf(bytes: Uint8Array): ShmemRegion | null {
+  return byBuffer.get(bytes.buffer) ?? null;
 }
 
 function segmentGone(): ErrorData {

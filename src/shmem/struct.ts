@@ -1,7 +1,7 @@
 // Structures in shared memory, declared once: widths and alignment are worked out as a C compiler does, and every field becomes a property. Any process.
 // PostgreSQL: a struct declaration; offsetof and sizeof are the only functions that C has for this.
 
-import type { ShmemRegion } from './region.js';
+import { ShmemRegion, regionOf } from './region.js';
 import { SHMEM_TYPES, type ShmemFieldTypes, type ShmemTypeName } from './struct-types.js';
 
 /** What one field, or one element of an array, may be. */
@@ -10,7 +10,7 @@ export type ShmemElementType = ShmemTypeName | ShmemDeclaration;
 export type ShmemFieldType = ShmemElementType | readonly [ShmemElementType | 'char', number];
 export type ShmemFields = Readonly<Record<string, ShmemFieldType>>;
 
-type Element<T> = T extends ShmemTypeName ? ShmemFieldTypes[T] : T extends { at(region: ShmemRegion, offset?: number): infer V } ? V : never;
+type Element<T> = T extends ShmemTypeName ? ShmemFieldTypes[T] : T extends { at(where: ShmemRegion, offset?: number): infer V } ? V : never;
 type Field<T> = T extends readonly ['char', number] ? string : T extends readonly [infer E, number] ? ShmemArray<Element<E>> : Element<T>;
 type IsAssigned<T> = T extends readonly ['char', number] ? true : Element<T> extends number | bigint | boolean ? true : false;
 
@@ -35,15 +35,18 @@ export interface ShmemDeclaration {
   /** Bytes, a multiple of `align`. C: sizeof. */
   readonly size: number;
   readonly align: number;
-  at(region: ShmemRegion, offset?: number): object;
+  at(where: ShmemRegion | Uint8Array, offset?: number): object;
 }
 
 /** A structure's declaration. */
 export interface ShmemStruct<F extends ShmemFields> extends ShmemDeclaration {
   /** Where each field begins. C: offsetof. */
   readonly offsets: { readonly [K in keyof F]: number };
-  /** The structure that lies at an offset of a region. @throws RangeError where it does not fit, or is not aligned */
-  at(region: ShmemRegion, offset?: number): ShmemView<F>;
+  /**
+   * The structure that lies at an offset of a region, or of shared bytes: a dynamic segment's, those of `shmTocAllocate` and the like. C: a cast of a pointer.
+   * @throws RangeError where it does not fit, or is not aligned; TypeError for bytes that are not shared
+   */
+  at(where: ShmemRegion | Uint8Array, offset?: number): ShmemView<F>;
 }
 
 /** How one field is reached. `set` is missing where it is not assigned. */
@@ -146,6 +149,13 @@ function fieldAccessor(field: string, type: unknown): Accessor {
   };
 }
 
+function placeOf(where: ShmemRegion | Uint8Array): { region: ShmemRegion; begin: number; room: number } {
+  if (where instanceof ShmemRegion) return { region: where, begin: 0, room: where.size };
+  const region = where instanceof Uint8Array ? regionOf(where) : null;
+  if (region === null) throw new TypeError('a structure must lie in a region of shared memory, or in shared bytes');
+  return { region, begin: where.byteOffset, room: where.length };
+}
+
 class Declaration implements ShmemDeclaration {
   readonly size: number;
   readonly align: number;
@@ -192,13 +202,16 @@ class Declaration implements ShmemDeclaration {
     Object.defineProperty(this.#prototype, name, { enumerable: true, get: getter, ...(set === undefined ? {} : { set: setter }) });
   }
 
-  at(region: ShmemRegion, offset: number = 0): object {
-    if (!Number.isSafeInteger(offset) || offset < 0 || offset > region.size - this.size) {
-      throw new RangeError(`a structure of ${this.size} bytes does not fit at ${offset} into ${region.size} bytes`);
+  at(where: ShmemRegion | Uint8Array, offset: number = 0): object {
+    const { region, begin, room } = placeOf(where);
+    void region.view; // an error where the memory is gone
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset > room - this.size) {
+      throw new RangeError(`a structure of ${this.size} bytes does not fit at ${offset} into ${room} bytes`);
     }
-    if (offset % this.align !== 0) throw new RangeError(`a structure aligned to ${this.align} bytes cannot lie at ${offset}`);
+    const at = begin + offset;
+    if (at % this.align !== 0) throw new RangeError(`a structure aligned to ${this.align} bytes cannot lie at ${at}`);
     const view = Object.create(this.#prototype) as object;
-    Object.assign(view, { [REGION]: region, [OFFSET]: offset, [MADE]: new Map() } satisfies Place);
+    Object.assign(view, { [REGION]: region, [OFFSET]: at, [MADE]: new Map() } satisfies Place);
     // A misspelt field is an error and not a property that nobody else sees.
     return Object.preventExtensions(view);
   }

@@ -45,9 +45,12 @@ async function teardown(mark: Mark): Promise<void> {
   process.exitCode = 1;
 }
 
-/** What ends of itself within a moment was not left behind; what is there after it, is. */
+/**
+ * What ends of itself within a moment was not left behind; what is there after it, is. On a busy machine a moment is long: a worker of vitest's whose main thread
+ * has ended is a zombie until the kernel has run all of its other threads to their end.
+ */
 async function afterAMoment(look: () => number[]): Promise<number[]> {
-  await waitUntil(() => look().length === 0, { timeoutMs: 2_000, pauseMs: SCAN_PAUSE_MS, what: 'processes to go' }).catch(() => {});
+  await waitUntil(() => look().length === 0, { timeoutMs: 20_000, pauseMs: SCAN_PAUSE_MS, what: 'processes to go' }).catch(() => {});
   return look();
 }
 
