@@ -46,22 +46,31 @@ function procOffset(memory: SharedMemory, index: number): number {
 
 // --- postmaster -----------------------------------------------------------------------------------------------------------------
 
+/** Entries that children have. The postmaster's own memory: the flags could be overwritten by a child, and then nobody could be forked, or two get one entry. */
+const assigned = new Set<number>();
+
 /** Takes a free entry for a child about to be forked, or -1. */
 export function assignChildSlot(): number {
   const memory = sharedMemory();
   for (let index = 0; index < memory.layout.totalProcs; index++) {
-    const offset = procOffset(memory, index);
-    if (memory.load(offset + PROC.flag) !== PM_CHILD_UNUSED) continue;
-    memory.store(offset + PROC.flag, PM_CHILD_ASSIGNED);
+    if (assigned.has(index)) continue;
+    assigned.add(index);
+    memory.store(procOffset(memory, index) + PROC.flag, PM_CHILD_ASSIGNED);
     return index;
   }
   return -1;
+}
+
+/** In a crash cycle, when every child is gone. */
+export function forgetChildSlots(): void {
+  assigned.clear();
 }
 
 /** After the child was reaped (or never forked): frees the entry. True where the child had left shared memory as it should. */
 export function releaseChildSlot(index: number): boolean {
   const memory = sharedMemory();
   const offset = procOffset(memory, index);
+  assigned.delete(index);
   // Pairs with the last store of native BgwProcDetach: ASSIGNED means that nothing of the child's is left behind.
   const clean = memory.load(offset + PROC.flag) !== PM_CHILD_ACTIVE;
   memory.store(offset + PROC.pid, 0);

@@ -11,35 +11,20 @@ import type {
   PostmasterState,
   PostmasterStatus,
   SignalName,
-  SlotView,
   RegisteredBgWorker,
   ReloadableSettings,
 } from './state.js';
+import { readSlots } from './slot-views.js';
 import { strerror } from './strerror.js';
 import { decodeWaitStatus } from './wait-status.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
-import {
-  claimedTotalSlots,
-  copySlotDescriptor,
-  countTerminatedParallelWorker,
-  freeSlot,
-  initializeSlot,
-  setSlotPid,
-  setSlotTerminate,
-  slotGeneration,
-  slotInUse,
-  slotNotifyPid,
-  slotPid,
-  slotTerminate,
-  totalSlots,
-} from '../bgworker/slots.js';
-import { BGWORKER_CLASS_PARALLEL } from '../constants.js';
+import { countTerminatedParallelWorker, freeSlot, initializeSlot, setSlotPid, setSlotTerminate } from '../bgworker/slots.js';
 import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION } from '../elog/errcodes.js';
 import { ErrorData, FATAL } from '../elog/error-data.js';
 import { emitErrorReport, ereport } from '../elog/elog.js';
 import { myProcPid } from '../globals.js';
 import { processShmemStartup } from '../ipc/ipci.js';
-import { assignChildSlot, releaseChildSlot } from '../ipc/proc.js';
+import { assignChildSlot, forgetChildSlots, releaseChildSlot } from '../ipc/proc.js';
 import {
   PMSIGNAL_BACKGROUND_WORKER_CHANGE,
   PMSIGNAL_BEGIN_HOT_STANDBY,
@@ -140,7 +125,7 @@ export class Performer {
     if (checkPostmasterSignal(PMSIGNAL_BEGIN_HOT_STANDBY)) happened.push({ type: 'pmsignal', reason: 'begin hot standby' });
     if (checkPostmasterSignal(PMSIGNAL_RECOVERY_FINISHED)) happened.push({ type: 'pmsignal', reason: 'recovery finished' });
     if (checkPostmasterSignal(PMSIGNAL_BACKGROUND_WORKER_CHANGE)) {
-      happened.push({ type: 'slots', totalSlots: claimedTotalSlots(), slots: readSlots() });
+      happened.push({ type: 'slots', ...readSlots() });
     }
     return happened;
   }
@@ -225,6 +210,7 @@ export class Performer {
   #reinitialise(workers: readonly RegisteredBgWorker[]): Happening {
     resetSharedMemory(myProcPid);
     this.#procIndexes.clear();
+    forgetChildSlots();
     try {
       processShmemStartup();
     } catch (err) {
@@ -272,25 +258,6 @@ export class Performer {
 /** Why SIGQUIT is sent, for what a session's backend tells its client: 1 a crash, 2 an immediate shutdown. 0: nobody said (contract X-20, T-23). */
 function setQuitReason(state: PostmasterState): void {
   sharedMemory().store(HEADER.quitReason, state.shutdown === 'immediate' ? 2 : 1);
-}
-
-function readSlots(): SlotView[] {
-  const views: SlotView[] = [];
-  for (let slot = 0; slot < totalSlots(); slot++) {
-    const inUse = slotInUse(slot); // first: what follows is complete where this is true
-    const descriptor = inUse ? copySlotDescriptor(slot) : null;
-    views.push({
-      slot,
-      inUse,
-      terminate: slotTerminate(slot),
-      generation: slotGeneration(slot),
-      notifyPid: slotNotifyPid(slot),
-      parallel: descriptor !== null && (descriptor.flags & BGWORKER_CLASS_PARALLEL) !== 0,
-      pid: slotPid(slot),
-      descriptor,
-    });
-  }
-  return views;
 }
 
 function signalChild(pid: number, signal: SignalName, group: boolean): void {

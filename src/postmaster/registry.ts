@@ -79,12 +79,16 @@ function recordTermination(d: Draft, worker: WorkerEntry): void {
   else reportBackgroundWorkerPID(d, worker.id, 0);
 }
 
-/** S-07: terminated before we ever saw it, or too late: straight back to the free slots. Its notify pid was validated by nobody. */
+/**
+ * S-07: terminated before we ever saw it, or too late: straight back to the free slots. Its notify pid was validated by nobody.
+ *
+ * DIFFERS FROM POSTGRES: which signals whatever pid stands in the slot, even if it is not ours. SIGUSR1 would end most programs.
+ */
 function rejectRequest(d: Draft, view: SlotView): void {
   if (view.parallel) d.actions.push({ type: 'count terminated parallel worker' });
   d.actions.push({ type: 'set slot pid', slot: view.slot, pid: 0 });
   d.actions.push({ type: 'free slot', slot: view.slot });
-  notify(d, view.notifyPid);
+  if (d.state.children.some(({ pid }) => pid === view.notifyPid)) notify(d, view.notifyPid);
 }
 
 /** S-08, S-10 … S-13; the sanity check is not repeated (S-11). */

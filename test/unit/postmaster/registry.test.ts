@@ -64,13 +64,14 @@ describe('BackgroundWorkerStateChange', () => {
     expect(world.register(descriptor('late'))).toContain('fork late');
   });
 
-  test('S-07: terminated before we saw it: never in the list; the notify pid is the raw one', () => {
+  test('S-07: terminated before we saw it: never in the list; its registrant is told', () => {
     const world = World.running();
-    world.slots[world.fillSlot(descriptor('w', { notifyPid: 4242 }))]!.terminate = true;
-    expect(world.change()).toEqual(['slot 0 pid 0', 'free slot 0', 'SIGUSR1 4242']);
+    const notifyPid = world.session();
+    world.slots[world.fillSlot(descriptor('w', { notifyPid }))]!.terminate = true;
+    expect(world.change()).toEqual(['slot 0 pid 0', 'free slot 0', `SIGUSR1 ${notifyPid}`]);
   });
 
-  test.each([0, -1, -4242])('S-07: a raw notify pid of %s is not signalled', (notifyPid) => {
+  test.each([0, -1, -4242, 4242])('S-07: a raw notify pid of %s is not signalled: it is no child of ours', (notifyPid) => {
     const world = World.running();
     world.slots[world.fillSlot(descriptor('w', { notifyPid }))]!.terminate = true;
     expect(world.change()).toEqual(['slot 0 pid 0', 'free slot 0']);
