@@ -78,7 +78,7 @@ static Napi::Value LatchIsSet(const Napi::CallbackInfo& info) {
   BgwLatch* latch = LatchAt(Long(info, 0));
   if (latch == nullptr) return Number(info, -EINVAL);
   if (!BgwOwnsLatch(latch)) return Number(info, -EPERM);
-  return Number(info, __atomic_load_n(reinterpret_cast<int32_t*>(&latch->is_set), __ATOMIC_SEQ_CST));
+  return Number(info, __atomic_load_n(reinterpret_cast<int32_t*>(&latch->is_set), __ATOMIC_SEQ_CST) != 0);
 }
 
 void InitLatches(Napi::Object exports) {
