@@ -26,7 +26,7 @@ const answerLast = (answer) => (message) => {
 // --- each of the four: microseconds of each round -----------------------------------------------------------------------------------------------
 
 async function ours(queue, flush) {
-  const pm = await startPostmaster({ settings: { shared_preload_libraries: LIBRARY, log_min_messages: 'fatal' } });
+  const pm = await startPostmaster({ settings: { shared_preload_libraries: LIBRARY, log_min_messages: 'panic' } });
   const results = [];
   for (const [size, count] of SIZES) {
     const session = await pm.connect();
