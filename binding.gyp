@@ -13,7 +13,7 @@
       "cflags_cc!": ["-std=gnu++17", "-fexceptions"],
       "cflags_cc": ["-std=gnu++20", "-fno-exceptions", "-fno-rtti"],
       "conditions": [
-        ["san!=''", { "cflags": ["-fsanitize=<(san)", "-fno-omit-frame-pointer", "-g"], "ldflags": ["-fsanitize=<(san)"] }]
+        ["san!=''", { "cflags": ["-fsanitize=<(san)", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"], "ldflags": ["-fsanitize=<(san)"] }]
       ]
     }
   ]

@@ -6,7 +6,8 @@
 //
 // Node itself is not instrumented. What the sanitizer needs of the C library (malloc, memcpy) is preloaded, into everything that the tests start. The tests run
 // in a copy of the checkout, in build-cmake/asan-tree, so that the addon of the checkout stays what it is. A report fails the run, whichever process it is of and
-// whatever the tests make of that process's end: reports are files, and are counted at the end.
+// whatever the tests make of that process's end: the address sanitizer's are files, and are counted at the end; the other's are in the postmasters' logs, and found
+// there by the tests' helper (test/helpers/postmaster.ts).
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -78,14 +79,11 @@ function runtime() {
 
 function run(files, reports) {
   const options = Object.entries(ASAN).map(([name, value]) => `${name}=${value}`);
-  const log = `log_path=${join(reports, 'report')}`;
   const env = {
     ...process.env,
     LD_PRELOAD: runtime(),
-    ASAN_OPTIONS: [...options, log].join(':'),
-    UBSAN_OPTIONS: `print_stacktrace=1:${log}`,
-    // For tests that bound what a sanitizer has no bounds in.
-    BGWORKER_TEST_SANITIZER: 'address',
+    ASAN_OPTIONS: [...options, `log_path=${join(reports, 'report')}`].join(':'),
+    UBSAN_OPTIONS: 'print_stacktrace=1',
   };
   // Each test has more time: the sanitizer's malloc is slow, above all in a fork.
   const args = ['node_modules/vitest/vitest.mjs', 'run', '--testTimeout=180000', '--hookTimeout=180000', ...files];

@@ -103,6 +103,14 @@ export async function startPostmaster(options: PostmasterOptions = {}): Promise<
   return { pm: running, end: () => running.end() };
 }
 
+/**
+ * What the undefined-behaviour sanitizer said where the addon was built for it (npm run test:asan). Its reports go to standard error in any case: where it runs
+ * beside the address sanitizer, that one takes the option for another place.
+ */
+function sanitizerReports(log: string): string[] {
+  return log.split('\n').filter((line) => /: runtime error: |ERROR: AddressSanitizer/.test(line));
+}
+
 class RunningPostmaster implements Postmaster {
   readonly dir: string;
   readonly pid: number;
@@ -231,6 +239,7 @@ class RunningPostmaster implements Postmaster {
     if (stopped) await this.#attempt(troubles, () => this.#expectNobodyLeft());
     await killMarked(this.#mark);
     await this.exited;
+    troubles.push(...sanitizerReports(this.log()));
     removeTempDir(this.#top);
     if (troubles.length > 0) throw new Error(troubles.join('\n'));
   }
