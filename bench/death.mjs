@@ -8,7 +8,7 @@ const { rounds, most } = options({ rounds: 10, most: 1000 });
 heading('A postmaster is killed: until the last of its workers is gone');
 
 async function round(workers) {
-  const postmaster = await startPostmaster({ settings: { max_worker_processes: workers, log_min_messages: 'panic' } });
+  const postmaster = await startPostmaster({ settings: { max_worker_processes: workers } });
   try {
     const session = await postmaster.connect();
     for (let n = 0; n < workers; n++) {

@@ -14,7 +14,7 @@ const LIBRARY = join(root, 'bench/latch/library.mjs');
 const last = availableParallelism() - 1;
 
 async function play(cores) {
-  const pm = await startPostmaster({ settings: { shared_preload_libraries: LIBRARY, log_min_messages: 'fatal' } });
+  const pm = await startPostmaster({ settings: { shared_preload_libraries: LIBRARY } });
   const reader = lines(pm.pipe);
   const session = await pm.connect();
   let timer;

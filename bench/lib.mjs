@@ -70,6 +70,7 @@ export async function startPostmaster({ settings = {}, env = {}, log = 'inherit'
   const dir = mkdtempSync(join(tmpdir(), 'bgw-bench-'));
   const all = {
     database: 'none',
+    log_min_messages: 'panic',
     allow_root: 'on',
     allow_writable_libraries: 'on',
     shared_preload_libraries: join(root, 'bench/library.mjs'),

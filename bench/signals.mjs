@@ -16,7 +16,7 @@ heading(`A signal, from kill to the first statement of its handler, ${count} tim
 
 /** Each has a postmaster of its own: workers share their descriptor 3. */
 async function worker(mainArg) {
-  const postmaster = await startPostmaster({ settings: { log_min_messages: 'panic' } });
+  const postmaster = await startPostmaster();
   const told = lines(postmaster.pipe);
   const session = await postmaster.connect();
   const handle = await session.registerDynamicBackgroundWorker({ ...descriptor('handlesSignals', 'self'), mainArg });

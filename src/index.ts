@@ -108,7 +108,21 @@ export {
   type WaitEventSet, addWaitEventToSet, createWaitEventSet, freeWaitEventSet, getNumRegisteredWaitEvents, modifyWaitEvent, type pgsocket,
   waitEventSetCanReportClosed, waitEventSetWait, waitEventSetWaitSync,
 } from './ipc/wait-event-set.js';
-export { type WaitOptions } from './ipc/waiters.js';
+export {
+  PG_WAIT_CLIENT,
+  PG_WAIT_EXTENSION,
+  PG_WAIT_IPC,
+  PG_WAIT_LWLOCK,
+  WAIT_EVENT_BGWORKER_SHUTDOWN,
+  WAIT_EVENT_BGWORKER_STARTUP,
+  WAIT_EVENT_CLIENT_READ,
+  WAIT_EVENT_MQ_INTERNAL,
+  WAIT_EVENT_MQ_RECEIVE,
+  WAIT_EVENT_MQ_SEND,
+  pgstatGetWaitEventType,
+} from './ipc/wait-event.js';
+export { pgstatGetWaitEvent, waitEventExtensionNew } from './ipc/wait-event-custom.js';
+export { type BlockingWaitOptions, type WaitOptions } from './ipc/waiters.js';
 export {
   type BackendStatus,
   STATE_DISABLED,

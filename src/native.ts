@@ -89,6 +89,8 @@ export interface Native {
   initLatch(offset?: number): number;
   freeLatch(latch: number): void;
   setLatch(latch: number): number;
+  /** Of a latch that JavaScript has set by itself (src/ipc/latch-word.ts). */
+  wakeLatchOwner(latch: number): void;
   /** 1 when it was set; -EPERM: it is somebody else's. */
   resetLatch(latch: number): number;
   /** 0, or the pid of the owner that stands in the way. */
@@ -170,6 +172,8 @@ export interface Native {
 
   /** 0, or the pid of the latch's owner that stands in the way. */
   procAttach(flag: number, latch: number): number;
+  /** Where others see what this process waits for. */
+  setWaitEventStorage(offset: number): number;
   procDetach(): void;
   procForget(): void;
 
@@ -180,11 +184,12 @@ export interface Native {
   postmasterIsAlive(): number;
 
   /** `onWake` is called once a turn of the event loop in which there is news for asynchronous waits. */
-  waitEventSupportInit(onWake: (recorded: boolean, dead: boolean) => void): number;
+  waitEventSupportInit(onWake: () => void): number;
   /** An asynchronous wait begins, for a latch or for what is none; it keeps the event loop alive. And is over. */
   waitBegins(latch: number): number;
   waitEnds(latch: number): void;
-  postmasterDeathSeen(): boolean;
+  /** See src/ipc/own-words.ts. */
+  ownWords(): ArrayBuffer;
   /** Events; bit 30: signals were recorded. */
   waitLatch(latch: number, events: number, timeoutMs: number): number;
   waitEventSetCreate(capacity: number): number;

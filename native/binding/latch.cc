@@ -47,6 +47,12 @@ static Napi::Value SetLatch(const Napi::CallbackInfo& info) {
   BgwSetLatch(latch);
   return Number(info, 0);
 }
+// The owner of a latch that JavaScript has set itself, and that announced its sleep.
+static Napi::Value WakeLatchOwner(const Napi::CallbackInfo& info) {
+  BgwLatch* latch = LatchAt(Long(info, 0));
+  if (latch != nullptr) BgwWakeLatchOwner(latch);
+  return info.Env().Undefined();
+}
 // Result: 1 when it was set, else 0; -EPERM: somebody else's.
 static Napi::Value ResetLatch(const Napi::CallbackInfo& info) {
   BgwLatch* latch = LatchAt(Long(info, 0));
@@ -85,6 +91,7 @@ void InitLatches(Napi::Object exports) {
   Export<InitLatch>(exports, "initLatch");
   Export<FreeLatch>(exports, "freeLatch");
   Export<SetLatch>(exports, "setLatch");
+  Export<WakeLatchOwner>(exports, "wakeLatchOwner");
   Export<ResetLatch>(exports, "resetLatch");
   Export<OwnLatch>(exports, "ownLatch");
   Export<DisownLatch>(exports, "disownLatch");

@@ -15,9 +15,11 @@
 #include "binding/args.h"
 extern "C" {
 #include "core/latch_watch.h"
+#include "core/own_words.h"
 #include "core/postmaster_death.h"
 #include "core/signals.h"
 #include "core/wait.h"
+#include "core/wait_event.h"
 #include "core/wait_event_set.h"
 }
 
@@ -50,9 +52,31 @@ void LoopLookAgain() {
   if (loop != nullptr && loop->prepared) uv_idle_start(&loop->idle, KeepAwake);
 }
 
-static void OnPrepare(uv_prepare_t*) {
+template <typename Handle>
+static void Unref(Handle* handle) {
+  uv_unref(reinterpret_cast<uv_handle_t*>(handle));
+}
+
+static void EndWait(BgwLatch* latch) {
+  if (latch != nullptr) BgwUnwatchLatch(latch);
+  if (--loop->waits == 0) Unref(&loop->urgent);
+}
+
+// The wait that ended last is still registered: nobody has taken it over.
+static void EndLingeringWait() {
+  if (bgw_own_words.lingers == 0) return;
+  bgw_own_words.lingers = 0;
+  EndWait(LatchAt(static_cast<int64_t>(bgw_own_words.lingerer)));
+}
+
+static void OnPrepare(uv_prepare_t* prepare) {
+  EndLingeringWait();
   loop->prepared = true;
-  if (Due(BgwBeforeLoopSleeps())) uv_idle_start(&loop->idle, KeepAwake);
+  bool may_sleep = !Due(false) && uv_backend_timeout(prepare->loop) != 0;
+  if (Due(BgwBeforeLoopSleeps(may_sleep))) uv_idle_start(&loop->idle, KeepAwake);
+  // Also where it turns out not to sleep: another's prepare handle may still change that.
+  else if (loop->waits > 0)
+    BgwReportWait(bgw_own_words.wait_event_info);
 }
 
 static void OnUrgent(uv_poll_t*, int, int) { BgwDrainUrgent(); }
@@ -64,24 +88,17 @@ static void OnDeathPipe(uv_poll_t* poll, int, int) {
 
 static void OnCheck(uv_check_t*) {
   loop->prepared = false;
+  if (loop->waits > 0) BgwReportWait(0);
   uv_idle_stop(&loop->idle);
   if (!Due(BgwAfterLoopSlept())) return;
   loop->news = false;
   loop->death_told = BgwPostmasterDeathSeen();
   Napi::HandleScope scope(loop->env);
-  loop->callback.MakeCallback(
-      loop->env.Global(),
-      {Napi::Boolean::New(loop->env, BgwPeekRecorded() != 0), Napi::Boolean::New(loop->env, loop->death_told)},
-      *loop->context);
+  loop->callback.MakeCallback(loop->env.Global(), 0, nullptr, *loop->context);
   if (loop->env.IsExceptionPending()) {
     // An exit callback or a signal handler of the user's threw: the same as in any other callback of the loop.
     napi_fatal_exception(loop->env, loop->env.GetAndClearPendingException().Value());
   }
-}
-
-template <typename Handle>
-static void Unref(Handle* handle) {
-  uv_unref(reinterpret_cast<uv_handle_t*>(handle));
 }
 
 // Handles that keep no loop alive: somebody who waits asynchronously does.
@@ -103,7 +120,7 @@ static int StartHandles(uv_loop_t* uv) {
   return 0;
 }
 
-// Argument: the function to call when there is news, with: were signals recorded, is the postmaster dead. Result: 0 or -errno.
+// Argument: the function to call when there is news. Result: 0 or -errno.
 static Napi::Value WaitEventSupportInit(const Napi::CallbackInfo& info) {
   int result = BgwWaitEventSupportInit();
   if (result < 0) return Number(info, result);
@@ -134,14 +151,13 @@ static Napi::Value WaitBegins(const Napi::CallbackInfo& info) {
   return Number(info, result);
 }
 static Napi::Value WaitEnds(const Napi::CallbackInfo& info) {
-  BgwLatch* latch = LatchAt(Long(info, 0));
-  if (latch != nullptr) BgwUnwatchLatch(latch);
-  if (--loop->waits == 0) Unref(&loop->urgent);
+  EndWait(LatchAt(Long(info, 0)));
   return info.Env().Undefined();
 }
 
-static Napi::Value PostmasterDeathSeen(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), BgwPostmasterDeathSeen());
+// Result: a buffer over the words of core/own_words.h, for the life of the process.
+static Napi::Value OwnWords(const Napi::CallbackInfo& info) {
+  return Napi::ArrayBuffer::New(info.Env(), &bgw_own_words, sizeof(bgw_own_words));
 }
 
 // Arguments: listening descriptor (-1: none), timeout in milliseconds. Result: recorded signals as bits 0 to 30, bit 31: a connection waits.
@@ -156,7 +172,7 @@ void InitLoop(Napi::Object exports) {
   Export<WaitEventSupportInit>(exports, "waitEventSupportInit");
   Export<WaitBegins>(exports, "waitBegins");
   Export<WaitEnds>(exports, "waitEnds");
-  Export<PostmasterDeathSeen>(exports, "postmasterDeathSeen");
+  Export<OwnWords>(exports, "ownWords");
   Export<PostmasterWait>(exports, "postmasterWait");
 }
 

@@ -4,6 +4,7 @@
 #include "binding/args.h"
 extern "C" {
 #include "core/proc.h"
+#include "core/wait_event.h"
 }
 
 namespace bgw {
@@ -16,6 +17,13 @@ static Napi::Value ProcAttach(const Napi::CallbackInfo& info) {
   pid_t owner = 0;
   return Number(info, BgwProcAttach(flag, latch, &owner) < 0 ? owner : 0);
 }
+// Argument: offset of the word.
+static Napi::Value SetWaitEventStorage(const Napi::CallbackInfo& info) {
+  BgwAtomicUint* word = At<BgwAtomicUint>(Long(info, 0));
+  if (word == nullptr) return Number(info, -EINVAL);
+  BgwSetWaitEventStorage(word);
+  return Number(info, 0);
+}
 static Napi::Value ProcDetach(const Napi::CallbackInfo& info) {
   BgwProcDetach();
   return info.Env().Undefined();
@@ -27,6 +35,7 @@ static Napi::Value ProcForget(const Napi::CallbackInfo& info) {
 
 void InitProc(Napi::Object exports) {
   Export<ProcAttach>(exports, "procAttach");
+  Export<SetWaitEventStorage>(exports, "setWaitEventStorage");
   Export<ProcDetach>(exports, "procDetach");
   Export<ProcForget>(exports, "procForget");
 }

@@ -19,6 +19,7 @@ static const int kRecorded = 1 << 30;
 struct Set {
   BgwWaitEventSet* core;
   uv_poll_t* poll;  // made when the first asynchronous wait asks for it
+  bool waited_for;  // by asynchronous waits
 };
 static std::vector<Set> sets;
 
@@ -57,11 +58,18 @@ static Napi::Value WaitEventSetCreate(const Napi::CallbackInfo& info) {
   std::size_t id = 0;
   while (id < sets.size() && sets[id].core != nullptr) id++;
   if (id == sets.size()) sets.emplace_back();
-  sets[id] = {core, nullptr};
+  sets[id] = {core, nullptr, false};
   return Number(info, static_cast<double>(id));
 }
 
-static void OnSetReadable(uv_poll_t*, int, int) { LoopHasNews(); }
+// Polling goes on when a wait ends: the next one needs no call of the kernel's then. Level-triggered, it stops where there is news and nobody waits.
+static void OnSetReadable(uv_poll_t* poll, int, int) {
+  if (sets[reinterpret_cast<std::size_t>(poll->data)].waited_for) {
+    LoopHasNews();
+  } else {
+    uv_poll_stop(poll);
+  }
+}
 
 static void StopPolling(Set* set) {
   if (set->poll == nullptr) return;
@@ -112,14 +120,12 @@ static Napi::Value WaitEventSetPoll(const Napi::CallbackInfo& info) {
   return Number(info, BgwWaitEventSetPoll(set->core, occurred, max));
 }
 
-// Arguments: set; is the event loop to watch it? Level-triggered: it must not once nobody waits. Result: 0 or -errno.
+// Arguments: set; is the event loop to watch it? Result: 0 or -errno.
 static Napi::Value WaitEventSetWatch(const Napi::CallbackInfo& info) {
   Set* set = SetAt(Long(info, 0));
   if (set == nullptr) return Number(info, -EINVAL);
-  if (!info[1].As<Napi::Boolean>()) {
-    if (set->poll != nullptr) uv_poll_stop(set->poll);
-    return Number(info, 0);
-  }
+  set->waited_for = info[1].As<Napi::Boolean>();
+  if (!set->waited_for) return Number(info, 0);
   if (set->poll == nullptr) {
     uv_loop_s* uv = nullptr;
     napi_get_uv_event_loop(info.Env(), &uv);
@@ -130,8 +136,10 @@ static Napi::Value WaitEventSetWatch(const Napi::CallbackInfo& info) {
       return Number(info, result);
     }
     uv_unref(reinterpret_cast<uv_handle_t*>(poll));
+    poll->data = reinterpret_cast<void*>(static_cast<std::size_t>(set - sets.data()));
     set->poll = poll;
   }
+  if (uv_is_active(reinterpret_cast<uv_handle_t*>(set->poll))) return Number(info, 0);
   return Number(info, uv_poll_start(set->poll, UV_READABLE, OnSetReadable));
 }
 

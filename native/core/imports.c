@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "fork.h"
+#include "postmaster_death.h"
 #include "signals.h"
 #include "store_word.h"
 
@@ -61,6 +62,7 @@ static int ForkableMadvise(void *address, size_t length, int advice) {
 
 static int RestoringSigaction(int signo, const struct sigaction *action, struct sigaction *before) {
   struct sigaction chosen;
+  if (signo == SIGPWR && action != NULL) BgwPostmasterMayBeDead();  // a listener of Node's takes it from us
   bool gives_back = action != NULL && (action->sa_flags & SA_SIGINFO) == 0 && action->sa_handler == SIG_DFL;
   return sigaction(signo, gives_back && BgwChosenAction(signo, &chosen) ? &chosen : action, before);
 }

@@ -37,7 +37,10 @@ void BgwSetLatch(BgwLatch *latch) {
   if (atomic_load_explicit(&latch->is_set, memory_order_relaxed)) return;
   atomic_store_explicit(&latch->is_set, 1, memory_order_relaxed);
   atomic_thread_fence(memory_order_seq_cst);  // Pairs with the fence in BgwLatchPrepareSleep.
-  if (!atomic_load_explicit(&latch->maybe_sleeping, memory_order_relaxed)) return;
+  if (atomic_load_explicit(&latch->maybe_sleeping, memory_order_relaxed)) BgwWakeLatchOwner(latch);
+}
+
+void BgwWakeLatchOwner(BgwLatch *latch) {
   pid_t owner = atomic_load_explicit(&latch->owner_pid, memory_order_relaxed);
   if (owner == 0) return;
   int saved_errno = errno;    // We may be in a signal handler.

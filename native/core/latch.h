@@ -26,6 +26,8 @@ typedef struct BgwLatch {
 void BgwInitLatch(BgwLatch *latch, bool shared);
 // Any process, any signal handler. Costs no system call when the latch is set already or its owner is awake.
 void BgwSetLatch(BgwLatch *latch);
+// The second half of BgwSetLatch, for who has set the latch itself (src/ipc/latch-word.ts), behind a fence, and seen maybe_sleeping.
+void BgwWakeLatchOwner(BgwLatch *latch);
 // Owner only. Says whether it was set: the process may have other waits on the latch, which must hear of what this takes away.
 bool BgwResetLatch(BgwLatch *latch);
 // -EBUSY when somebody owns it; then *owner is who.

@@ -16,6 +16,7 @@
 
 #include <stdlib.h>
 
+#include "latch_poll.h"
 #include "signals.h"
 
 typedef struct Watched {
@@ -25,6 +26,7 @@ typedef struct Watched {
 
 static Watched *watched;
 static int count, capacity;
+static bool sleeping;  // for a latch, and nothing keeps the loop awake
 
 static Watched *Find(const BgwLatch *latch) {
   for (int i = 0; i < count; i++) {
@@ -77,14 +79,27 @@ static bool AnySet(void) {
   return false;
 }
 
-bool BgwBeforeLoopSleeps(void) {
+static bool LooksSet(const void *unused) {
+  (void)unused;
+  return AnySet();
+}
+
+bool BgwBeforeLoopSleeps(bool may_poll) {
+  // What is found so was announced to nobody: setters saw an owner that is awake.
+  if (AnySet() || (may_poll && count > 0 && BgwPollBeforeSleep(LooksSet, NULL))) return true;
   for (int i = 0; i < count; i++) atomic_store_explicit(&watched[i].latch->maybe_sleeping, 1, memory_order_relaxed);
   atomic_thread_fence(memory_order_seq_cst);  // Pairs with the second fence in BgwSetLatch.
   // A handler that records after this look has also made SIGURG's descriptor readable, so the sleep ends at once.
-  return AnySet() || BgwPeekRecorded() != 0;
+  bool awake = AnySet() || BgwPeekRecorded() != 0;
+  sleeping = !awake && count > 0;
+  if (sleeping) BgwSleepBegins();
+  return awake;
 }
 
 bool BgwAfterLoopSlept(void) {
   for (int i = 0; i < count; i++) BgwLatchWake(watched[i].latch);
-  return AnySet() || BgwPeekRecorded() != 0;
+  bool set = AnySet();
+  if (sleeping) BgwSleepEnds(set);
+  sleeping = false;
+  return set || BgwPeekRecorded() != 0;
 }

@@ -15,6 +15,7 @@ void BgwUnwatchLatch(BgwLatch *latch);
 void BgwUnwatchMemory(const void *begin, size_t size);
 
 // The event loop is about to sleep: announces it in all watched latches. True where it must not: one of them is set, or a signal was recorded.
-bool BgwBeforeLoopSleeps(void);
+// `may_poll`: it would sleep, and may look for a moment before (latch_poll.h).
+bool BgwBeforeLoopSleeps(bool may_poll);
 // It has slept: takes the announcements back. True where a watched latch is set, or a signal was recorded.
 bool BgwAfterLoopSlept(void);

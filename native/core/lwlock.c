@@ -8,6 +8,10 @@
 
 #include "lwlock_queue.h"
 #include "signals.h"
+#include "wait_event.h"
+
+// PG_WAIT_LWLOCK; src/ipc/wait-event.ts has the same number.
+static const uint32_t kWaitLWLock = 0x01000000;
 
 // What this process holds, and where it stands in queues. Main thread only; read by BgwLWLockReleaseAll inside a handler, which cannot run while they
 // are changed, since interrupts are held there.
@@ -58,7 +62,9 @@ static int WaitFor(BgwLWLock *lock, uint32_t mode) {
       BgwLockDequeue(lock, number, true);
       return 1;
     }
+    BgwReportWait(kWaitLWLock | lock->tranche);
     int result = BgwWaiterSleep(number);
+    BgwReportWait(0);
     if (result < 0) {
       BgwLockDequeue(lock, number, false);
       return result;

@@ -13,5 +13,9 @@ BGW_MUST_CHECK int BgwDeathPipeCreate(void);
 BGW_MUST_CHECK int BgwDeathPipeChild(pid_t parent, int signo);
 // The read end: readable (end of file) when the postmaster is gone. -1 outside of a postmaster's family.
 int BgwDeathPipeFd(void);
-// 1 alive, 0 dead, -errno: the pipe could not be read; -EBADMSG: somebody wrote into it.
+// 1 alive, 0 dead, -errno: the pipe could not be read; -EBADMSG: somebody wrote into it. No system call while the kernel would have told us.
 BGW_MUST_CHECK int BgwPostmasterIsAlive(void);
+// The same by the pipe alone.
+BGW_MUST_CHECK int BgwReadDeathPipe(void);
+// The parent-death signal has come, or would not be heard any more: the next look reads the pipe. Async-signal-safe.
+void BgwPostmasterMayBeDead(void);

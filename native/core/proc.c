@@ -11,6 +11,7 @@
 #include "dsm.h"
 #include "lwlock.h"
 #include "shm_mq.h"
+#include "wait_event.h"
 
 static BgwAtomicInt *my_flag;
 static BgwLatch *my_latch;
@@ -32,6 +33,8 @@ void BgwProcDetach(void) {
   BgwShmMqDetachAll();
   BgwDsmDetachAll();
   BgwWaitersDetach();
+  BgwReportWait(0);
+  BgwSetWaitEventStorage(NULL);
   if (my_latch != NULL) {
     BgwDisownLatch(my_latch);
     my_latch = NULL;
@@ -46,6 +49,7 @@ void BgwProcDetach(void) {
 void BgwProcForget(void) {
   my_flag = NULL;
   my_latch = NULL;
+  BgwSetWaitEventStorage(NULL);
   BgwShmMqForget();
   BgwDsmForget();
   BgwWaitersDetach();

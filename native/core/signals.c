@@ -18,8 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
-// Written by the handlers and by BgwTakeRecorded; each in the main thread.
-static _Atomic uint32_t recorded;
+#include "own_words.h"
+#include "postmaster_death.h"
+
+// Written by the handlers, in the main thread.
 static _Atomic uint32_t counts[32];
 static BgwDisposition dispositions[32];
 static pid_t main_tid;
@@ -47,7 +49,7 @@ static void (*exit_hook)(void);
 void BgwSignalsInit(void) {
   main_tid = (pid_t)syscall(SYS_gettid);
   wake_wait_set = false;
-  atomic_store(&recorded, 0);
+  atomic_store(&bgw_own_words.recorded, 0);
   for (int i = 0; i < 32; i++) atomic_store(&counts[i], 0);
   atomic_store(&holdoff_count, 0);
   atomic_store(&die_pending, 0);
@@ -67,7 +69,7 @@ void BgwExitNow(int status) {
 static void RecordAndWake(int signo, pid_t pid) {
   // Record, then wake: SIGURG is blocked for life and stays readable in the wait set's descriptor, so a wait that is about to
   // sleep (between its look at `recorded` and epoll_wait) is woken too.
-  atomic_fetch_or(&recorded, 1u << (signo - 1));
+  atomic_fetch_or(&bgw_own_words.recorded, 1u << (signo - 1));
   if (wake_wait_set) syscall(SYS_tgkill, pid, main_tid, SIGURG);
 }
 
@@ -183,6 +185,7 @@ static void Handler(int signo, siginfo_t *info, void *context) {
     return;
   }
   atomic_fetch_add(&counts[signo], 1);
+  if (signo == SIGPWR) BgwPostmasterMayBeDead();
   switch (dispositions[signo]) {
     case kBgwCrashExit:
       SayWhyWeQuit();
@@ -230,6 +233,7 @@ bool BgwChosenAction(int signo, struct sigaction *action) {
 
 int BgwSignal(int signo, BgwDisposition disposition) {
   if (signo < 1 || signo > 31) return -EINVAL;
+  if (signo == SIGPWR) BgwPostmasterMayBeDead();  // as it may not be heard of any more
   struct sigaction action = ActionOf(signo, disposition);
   // The order of the two stores, ours and the kernel's, is such that Handler never meets a signal that is not its own. The other way round:
   //
@@ -245,8 +249,8 @@ int BgwSignal(int signo, BgwDisposition disposition) {
   return 0;
 }
 
-uint32_t BgwTakeRecorded(void) { return atomic_exchange(&recorded, 0); }
-uint32_t BgwPeekRecorded(void) { return atomic_load(&recorded); }
+uint32_t BgwTakeRecorded(void) { return atomic_exchange(&bgw_own_words.recorded, 0); }
+uint32_t BgwPeekRecorded(void) { return atomic_load(&bgw_own_words.recorded); }
 uint32_t BgwSignalCount(int signo) { return signo >= 1 && signo <= 31 ? atomic_load(&counts[signo]) : 0; }
 
 // --- masks -----------------------------------------------------------------------------------------------------------------------
@@ -257,6 +261,7 @@ void BgwBlockSignals(void) {
   sigfillset(&set);
   for (size_t i = 0; i < sizeof(kNeverBlocked) / sizeof(kNeverBlocked[0]); i++) sigdelset(&set, kNeverBlocked[i]);
   sigprocmask(SIG_SETMASK, &set, NULL);
+  BgwPostmasterMayBeDead();  // its signal would stay pending
 }
 
 void BgwUnblockSignals(void) {
@@ -266,8 +271,16 @@ void BgwUnblockSignals(void) {
   sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
+bool BgwSignalIsHeard(int signo) {
+  sigset_t blocked;
+  struct sigaction action;
+  if (sigprocmask(SIG_SETMASK, NULL, &blocked) < 0 || sigismember(&blocked, signo)) return false;
+  return sigaction(signo, NULL, &action) == 0 && (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == Handler;
+}
+
 void BgwBlockAllSignals(void) {
   sigset_t set;
   sigfillset(&set);
   sigprocmask(SIG_SETMASK, &set, NULL);
+  BgwPostmasterMayBeDead();
 }

@@ -33,6 +33,9 @@ BGW_MUST_CHECK int BgwSignal(int signo, BgwDisposition disposition);
 // What BgwSignal installed last for a signal, for who has replaced it and gives it back. False: nothing but the default.
 bool BgwChosenAction(int signo, struct sigaction *action);
 
+// Is the signal open, and its handler ours?
+bool BgwSignalIsHeard(int signo);
+
 // The set that stays blocked: all but TRAP, ABRT, ILL, FPE, SEGV, BUS, SYS, CONT and QUIT (contract C-22).
 void BgwBlockSignals(void);
 // Nothing blocked but SIGURG, which is read through a descriptor and never delivered (C-23).

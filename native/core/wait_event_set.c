@@ -12,8 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "latch_poll.h"
+#include "own_words.h"
 #include "postmaster_death.h"
 #include "signals.h"
+#include "wait_event.h"
 
 enum { kNsPerMs = 1000000, kMostAtOnce = 64 };
 
@@ -35,7 +38,6 @@ struct BgwWaitEventSet {
 };
 
 static int urgent_fd = -1;
-static bool death_seen;
 static BgwWaitEventSet *latch_set;
 
 static int64_t MonotonicNs(void) {
@@ -57,13 +59,13 @@ void BgwDrainUrgent(void) {
   while (read(urgent_fd, buffer, sizeof(buffer)) == (ssize_t)sizeof(buffer)) continue;
 }
 
-bool BgwPostmasterDeathSeen(void) { return death_seen; }
+bool BgwPostmasterDeathSeen(void) { return atomic_load_explicit(&bgw_own_words.death_seen, memory_order_relaxed) != 0; }
 
 int BgwLookForPostmasterDeath(void) {
   // Readiness is not believed before the read says the same (contract L-43).
-  int alive = BgwPostmasterIsAlive();
+  int alive = BgwReadDeathPipe();
   if (alive < 0) return alive;
-  if (alive == 0) death_seen = true;
+  if (alive == 0) atomic_store(&bgw_own_words.death_seen, 1);
   return alive == 0;
 }
 
@@ -84,7 +86,10 @@ int BgwWaitEventSupportInit(void) {
   // For life: threads started later inherit it. One that had SIGURG open would be given it, ignore it, and so lose our wake-up.
   sigprocmask(SIG_BLOCK, &urgent, NULL);
   BgwLatchSupportInit();
-  death_seen = false;
+  BgwLatchPollInit();
+  atomic_store(&bgw_own_words.death_seen, 0);
+  atomic_store(&bgw_own_words.lingers, 0);
+  atomic_store(&bgw_own_words.wait_event_info, 0);
   urgent_fd = signalfd(-1, &urgent, SFD_NONBLOCK | SFD_CLOEXEC);
   int result = urgent_fd < 0 ? bgw_errno() : MakeLatchSet();
   if (result < 0) {
@@ -203,14 +208,34 @@ static int Sleep(BgwWaitEventSet *set, int64_t timeout_ms, BgwWaitEvent *occurre
   }
   if (count < max && set->latch != NULL && atomic_load(&set->latch->is_set))
     occurred[count++] = (BgwWaitEvent){set->latch_pos, kBgwLatchSet};
-  if (count < max && set->death_pos >= 0 && death_seen)
+  if (count < max && set->death_pos >= 0 && BgwPostmasterDeathSeen())
     occurred[count++] = (BgwWaitEvent){set->death_pos, kBgwPostmasterDeath};
   return count;
+}
+
+static bool LooksSet(const void *latch) {
+  return atomic_load_explicit(&((const BgwLatch *)latch)->is_set, memory_order_relaxed);
 }
 
 static int LatchAlone(const BgwWaitEventSet *set, BgwWaitEvent *occurred) {
   *occurred = (BgwWaitEvent){set->latch_pos, kBgwLatchSet};
   return 1;
+}
+
+// Around a sleep: what others see of it, and what the next look before one goes by.
+static int SleepForLatch(BgwWaitEventSet *set, int64_t timeout_ms, BgwWaitEvent *occurred, int max) {
+  bool sleeps = timeout_ms != 0;
+  if (sleeps) {
+    BgwReportWait(atomic_load_explicit(&bgw_own_words.wait_event_info, memory_order_relaxed));
+    if (set->latch != NULL) BgwSleepBegins();
+  }
+  int n = Sleep(set, timeout_ms, occurred, max);
+  if (set->latch != NULL) BgwLatchWake(set->latch);
+  if (sleeps) {
+    BgwReportWait(0);
+    if (set->latch != NULL) BgwSleepEnds(LooksSet(set->latch));
+  }
+  return n;
 }
 
 int BgwWaitEventSetPoll(BgwWaitEventSet *set, BgwWaitEvent *occurred, int max) {
@@ -223,11 +248,12 @@ int BgwWaitEventSetWait(BgwWaitEventSet *set, int64_t timeout_ms, BgwWaitEvent *
   if (set->latch != NULL && atomic_load(&set->latch->is_set)) return LatchAlone(set, occurred);
   int64_t deadline = timeout_ms > 0 ? MonotonicNs() + timeout_ms * kNsPerMs : 0;
   for (int64_t left = timeout_ms;;) {
+    if (set->latch != NULL && timeout_ms != 0 && BgwPollBeforeSleep(LooksSet, set->latch))
+      return LatchAlone(set, occurred);
     if (set->latch != NULL && BgwLatchPrepareSleep(set->latch)) return LatchAlone(set, occurred);
     // A handler that records after this look has also made urgent_fd readable, so the sleep below ends at once.
-    bool awake = BgwPeekRecorded() != 0 || (death_seen && set->death_pos >= 0);
-    int n = Sleep(set, awake ? 0 : left, occurred, max);
-    if (set->latch != NULL) BgwLatchWake(set->latch);
+    bool awake = BgwPeekRecorded() != 0 || (BgwPostmasterDeathSeen() && set->death_pos >= 0);
+    int n = SleepForLatch(set, awake ? 0 : left, occurred, max);
     if (n != 0) return n;
     if (BgwPeekRecorded() != 0) return -EINTR;
     // The time is over the whole call, however often it is interrupted (L-12).

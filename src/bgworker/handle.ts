@@ -7,6 +7,7 @@ import { WL_LATCH_SET, WL_POSTMASTER_DEATH, myLatch, resetLatch, waitLatch, wait
 import { withBackgroundWorkerLock } from '../ipc/lwlock.js';
 import { PMSIGNAL_BACKGROUND_WORKER_CHANGE, sendPostmasterSignal } from '../ipc/pmsignal.js';
 import { checkForInterrupts } from '../ipc/signals.js';
+import { WAIT_EVENT_BGWORKER_SHUTDOWN, WAIT_EVENT_BGWORKER_STARTUP } from '../ipc/wait-event.js';
 
 /**
  * Names one registration of one worker. Opaque; stays truthful until the postmaster begins anew after a crash, also when the slot has another worker since. (Every
@@ -60,20 +61,22 @@ function look(handle: BackgroundWorkerHandle, done: (status: BackgroundWorkerSta
 const started = ({ status }: BackgroundWorkerStatus): boolean => status !== BGWH_NOT_YET_STARTED;
 const stopped = ({ status }: BackgroundWorkerStatus): boolean => status === BGWH_STOPPED;
 
-async function waitFor(handle: BackgroundWorkerHandle, done: typeof started): Promise<BackgroundWorkerStatus> {
+async function waitFor(handle: BackgroundWorkerHandle, done: typeof started, waitEventInfo: number): Promise<BackgroundWorkerStatus> {
   for (;;) {
     const status = look(handle, done);
     if (status !== null) return status;
-    if ((await waitLatch(myLatch, WL_LATCH_SET | WL_POSTMASTER_DEATH)) === WL_POSTMASTER_DEATH) return { status: BGWH_POSTMASTER_DIED };
+    const event = await waitLatch(myLatch, WL_LATCH_SET | WL_POSTMASTER_DEATH, -1, { waitEventInfo });
+    if (event === WL_POSTMASTER_DEATH) return { status: BGWH_POSTMASTER_DIED };
     resetLatch(myLatch);
   }
 }
 
-function waitForSync(handle: BackgroundWorkerHandle, done: typeof started): BackgroundWorkerStatus {
+function waitForSync(handle: BackgroundWorkerHandle, done: typeof started, waitEventInfo: number): BackgroundWorkerStatus {
   for (;;) {
     const status = look(handle, done);
     if (status !== null) return status;
-    if (waitLatchSync(myLatch, WL_LATCH_SET | WL_POSTMASTER_DEATH) === WL_POSTMASTER_DEATH) return { status: BGWH_POSTMASTER_DIED };
+    const event = waitLatchSync(myLatch, WL_LATCH_SET | WL_POSTMASTER_DEATH, -1, { waitEventInfo });
+    if (event === WL_POSTMASTER_DEATH) return { status: BGWH_POSTMASTER_DIED };
     resetLatch(myLatch);
   }
 }
@@ -90,12 +93,12 @@ function waitForSync(handle: BackgroundWorkerHandle, done: typeof started): Back
  * @pg WaitForBackgroundWorkerStartup
  */
 export function waitForBackgroundWorkerStartup(handle: BackgroundWorkerHandle): Promise<BackgroundWorkerStatus> {
-  return waitFor(handle, started);
+  return waitFor(handle, started, WAIT_EVENT_BGWORKER_STARTUP);
 }
 
 /** As {@link waitForBackgroundWorkerStartup}, and blocks the thread. @pg WaitForBackgroundWorkerStartup */
 export function waitForBackgroundWorkerStartupSync(handle: BackgroundWorkerHandle): BackgroundWorkerStatus {
-  return waitForSync(handle, started);
+  return waitForSync(handle, started, WAIT_EVENT_BGWORKER_STARTUP);
 }
 
 /**
@@ -106,12 +109,12 @@ export function waitForBackgroundWorkerStartupSync(handle: BackgroundWorkerHandl
  * @pg WaitForBackgroundWorkerShutdown
  */
 export async function waitForBackgroundWorkerShutdown(handle: BackgroundWorkerHandle): Promise<number> {
-  return (await waitFor(handle, stopped)).status;
+  return (await waitFor(handle, stopped, WAIT_EVENT_BGWORKER_SHUTDOWN)).status;
 }
 
 /** As {@link waitForBackgroundWorkerShutdown}, and blocks the thread. @pg WaitForBackgroundWorkerShutdown */
 export function waitForBackgroundWorkerShutdownSync(handle: BackgroundWorkerHandle): number {
-  return waitForSync(handle, stopped).status;
+  return waitForSync(handle, stopped, WAIT_EVENT_BGWORKER_SHUTDOWN).status;
 }
 
 /**

@@ -33,6 +33,7 @@ const COLUMNS: readonly Column<ActivityEntry>[] = [
   { heading: 'slot', align: 'right', cell: ({ slot }) => slot },
   { heading: 'started (UTC)', align: 'left', cell: (entry) => startedAt(entry.startedAt) },
   { heading: 'restart', align: 'right', cell: ({ restartTime }) => restart(restartTime) },
+  { heading: 'waits for', align: 'left', cell: ({ waitEventType, waitEvent }) => (waitEventType === null ? null : `${waitEventType}/${waitEvent}`) },
   { heading: 'activity', align: 'left', cell: ({ backendState }) => backendState },
   { heading: 'query', align: 'left', cell: ({ query }) => oneLine(query) },
 ];

@@ -17,6 +17,7 @@ import pg from 'pg';
 import { ErrorData } from '../elog/error-data.js';
 import { ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
 import { procExit } from '../ipc/exit.js';
+import { postmasterDeathSeen } from '../ipc/own-words.js';
 import { checkForInterrupts, onInterrupt, procDiePending, queryCancelPending } from '../ipc/signals.js';
 import { native } from '../native.js';
 
@@ -115,7 +116,7 @@ export async function interruptible<T>(client: pg.Client, answer: Promise<T>, wa
   signal?.addEventListener('abort', cancel);
   if (signal?.aborted) cancel();
   // A query's interrupts were served before it began; the postmaster's death has to be served only by a query that waits, too.
-  if (procDiePending || queryCancelPending || native.postmasterDeathSeen()) interruptLater();
+  if (procDiePending || queryCancelPending || postmasterDeathSeen()) interruptLater();
   try {
     return await answer;
   } finally {

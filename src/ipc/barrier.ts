@@ -10,6 +10,7 @@ import {
   conditionVariableSleep,
   conditionVariableSleepSync,
 } from './condition-variable.js';
+import { PG_WAIT_EXTENSION } from './wait-event.js';
 import { ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { type BarrierResult, native } from '../native.js';
@@ -45,10 +46,11 @@ const conditionOf = (barrier: Barrier): ConditionVariable => ({ offset: barrier.
 
 /**
  * Says that this participant has come to the end of the phase, and waits for all others.
+ * @param waitEventInfo what others see this process wait for
  * @returns true in exactly one participant of each phase
  * @pg BarrierArriveAndWait
  */
-export async function barrierArriveAndWait(barrier: Barrier): Promise<boolean> {
+export async function barrierArriveAndWait(barrier: Barrier, waitEventInfo: number = PG_WAIT_EXTENSION): Promise<boolean> {
   const arrival = checked(native.barrierArrive(barrier.offset));
   if (arrival.done) return arrival.elected;
   const cv = conditionOf(barrier);
@@ -57,7 +59,7 @@ export async function barrierArriveAndWait(barrier: Barrier): Promise<boolean> {
     for (;;) {
       const now = native.barrierLook(barrier.offset, arrival.phase);
       if (now.done) return now.elected;
-      await conditionVariableSleep(cv);
+      await conditionVariableSleep(cv, waitEventInfo);
     }
   } finally {
     conditionVariableCancelSleep(cv);
@@ -65,7 +67,7 @@ export async function barrierArriveAndWait(barrier: Barrier): Promise<boolean> {
 }
 
 /** {@link barrierArriveAndWait}, blocking the thread. @pg BarrierArriveAndWait */
-export function barrierArriveAndWaitSync(barrier: Barrier): boolean {
+export function barrierArriveAndWaitSync(barrier: Barrier, waitEventInfo: number = PG_WAIT_EXTENSION): boolean {
   const arrival = checked(native.barrierArrive(barrier.offset));
   if (arrival.done) return arrival.elected;
   const cv = conditionOf(barrier);
@@ -74,7 +76,7 @@ export function barrierArriveAndWaitSync(barrier: Barrier): boolean {
     for (;;) {
       const now = native.barrierLook(barrier.offset, arrival.phase);
       if (now.done) return now.elected;
-      conditionVariableSleepSync(cv);
+      conditionVariableSleepSync(cv, waitEventInfo);
     }
   } finally {
     conditionVariableCancelSleep(cv);

@@ -8,6 +8,7 @@
 import { WL_TIMEOUT } from './latch.js';
 import { checkForInterrupts, onInterrupt } from './signals.js';
 import { waitWokenSync, whenWoken } from './wait-block.js';
+import { PG_WAIT_EXTENSION, checkWaitEventInfo } from './wait-event.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { native } from '../native.js';
@@ -93,11 +94,12 @@ function enter(cv: ConditionVariable): Place | null {
 /**
  * Sleeps until the variable is signaled; the event loop goes on. It may end for nothing: look at the condition, and sleep again. Ends the process when the postmaster
  * dies; a cancel or {@link die} ends it with the error.
+ * @param waitEventInfo what others see this process wait for
  * @example while (queue.length === 0) await conditionVariableSleep(queue.notEmpty);
  * @pg ConditionVariableSleep
  */
-export async function conditionVariableSleep(cv: ConditionVariable): Promise<void> {
-  await conditionVariableTimedSleep(cv, -1);
+export async function conditionVariableSleep(cv: ConditionVariable, waitEventInfo: number = PG_WAIT_EXTENSION): Promise<void> {
+  await conditionVariableTimedSleep(cv, -1, waitEventInfo);
 }
 
 /**
@@ -106,8 +108,13 @@ export async function conditionVariableSleep(cv: ConditionVariable): Promise<voi
  * @returns true where the time is over
  * @pg ConditionVariableTimedSleep
  */
-export async function conditionVariableTimedSleep(cv: ConditionVariable, timeoutMs: number): Promise<boolean> {
+export async function conditionVariableTimedSleep(
+  cv: ConditionVariable,
+  timeoutMs: number,
+  waitEventInfo: number = PG_WAIT_EXTENSION,
+): Promise<boolean> {
   checkTimeout(timeoutMs);
+  checkWaitEventInfo(waitEventInfo);
   const place = enter(cv);
   checkForInterrupts();
   if (place === null || look(place)) return false;
@@ -123,7 +130,7 @@ export async function conditionVariableTimedSleep(cv: ConditionVariable, timeout
     const wake = (): void => finish(false);
     place.sleeping.add(wake);
     const stopListening = onInterrupt(wake);
-    const stopWatching = whenWoken(() => look(place));
+    const stopWatching = whenWoken(() => look(place), waitEventInfo);
     if (timeoutMs >= 0) timer = setTimeout(finish, timeoutMs, true);
   });
   checkForInterrupts();
@@ -131,12 +138,12 @@ export async function conditionVariableTimedSleep(cv: ConditionVariable, timeout
 }
 
 /** {@link conditionVariableSleep}, blocking the thread; handlers of signals run. @pg ConditionVariableSleep */
-export function conditionVariableSleepSync(cv: ConditionVariable): void {
-  conditionVariableTimedSleepSync(cv, -1);
+export function conditionVariableSleepSync(cv: ConditionVariable, waitEventInfo: number = PG_WAIT_EXTENSION): void {
+  conditionVariableTimedSleepSync(cv, -1, waitEventInfo);
 }
 
 /** {@link conditionVariableTimedSleep}, blocking the thread. @pg ConditionVariableTimedSleep */
-export function conditionVariableTimedSleepSync(cv: ConditionVariable, timeoutMs: number): boolean {
+export function conditionVariableTimedSleepSync(cv: ConditionVariable, timeoutMs: number, waitEventInfo: number = PG_WAIT_EXTENSION): boolean {
   checkTimeout(timeoutMs);
   const place = enter(cv);
   checkForInterrupts();
@@ -144,7 +151,11 @@ export function conditionVariableTimedSleepSync(cv: ConditionVariable, timeoutMs
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     if (look(place)) return false;
-    const event = waitWokenSync(timeoutMs < 0 ? 0 : WL_TIMEOUT, timeoutMs < 0 ? -1 : Math.max(0, Math.ceil(deadline - performance.now())));
+    const event = waitWokenSync(
+      timeoutMs < 0 ? 0 : WL_TIMEOUT,
+      timeoutMs < 0 ? -1 : Math.max(0, Math.ceil(deadline - performance.now())),
+      waitEventInfo,
+    );
     checkForInterrupts();
     if (event === WL_TIMEOUT) return !look(place);
   }

@@ -14,7 +14,7 @@ import {
   waitEventSetWait,
   waitEventSetWaitSync,
 } from './wait-event-set.js';
-import type { WaitOptions } from './waiters.js';
+import type { BlockingWaitOptions, WaitOptions } from './waiters.js';
 
 function latchOrSocketSet(latch: Latch | null, wakeEvents: number, sock: pgsocket): WaitEventSet {
   const set = createWaitEventSet(3);
@@ -64,11 +64,17 @@ export async function waitLatchOrSocket(
  * @example const event = waitLatchOrSocketSync(null, WL_SOCKET_WRITEABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, fd, 1000);
  * @pg WaitLatchOrSocket
  */
-export function waitLatchOrSocketSync(latch: Latch | null, wakeEvents: number, sock: pgsocket, timeoutMs: number = -1): number {
+export function waitLatchOrSocketSync(
+  latch: Latch | null,
+  wakeEvents: number,
+  sock: pgsocket,
+  timeoutMs: number = -1,
+  options?: BlockingWaitOptions,
+): number {
   checkWait(latch, wakeEvents, timeoutMs);
   const set = latchOrSocketSet(latch, wakeEvents, sock);
   try {
-    return firstOf(waitEventSetWaitSync(set, (wakeEvents & WL_TIMEOUT) !== 0 ? timeoutMs : -1, 1));
+    return firstOf(waitEventSetWaitSync(set, (wakeEvents & WL_TIMEOUT) !== 0 ? timeoutMs : -1, 1, options));
   } finally {
     freeWaitEventSet(set);
   }

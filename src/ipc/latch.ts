@@ -11,8 +11,23 @@
 //   }
 
 import { procExit } from './exit.js';
+import { latchWord, resetLatchWord, setLatchWord } from './latch-word.js';
+import { postmasterDeathSeen, whileWaitingFor } from './own-words.js';
 import { noteProcDie, processSignals, type SignalHandler } from './signals.js';
-import { MAX_TIMEOUT_MS, NO_LATCH, type WaitOptions, checkWaitResult, endWaitsFor, isWaitedFor, waitAsync, waitError } from './waiters.js';
+import { checkWaitEventInfo } from './wait-event.js';
+import {
+  MAX_TIMEOUT_MS,
+  NO_LATCH,
+  type BlockingWaitOptions,
+  type WaitOptions,
+  Waiter,
+  checkWaitResult,
+  endWaitsFor,
+  forgetWaitFor,
+  isWaitedFor,
+  waitAsync,
+  waitError,
+} from './waiters.js';
 import { ERRCODE_INTERNAL_ERROR } from '../elog/errcodes.js';
 import { PANIC } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
@@ -101,6 +116,7 @@ export function ownLatch(latch: Latch): void {
 export function disownLatch(latch: Latch): void {
   const name = sharedName(latch);
   if (isWaitedFor(name)) throw waitError('cannot disown a latch while waiting on it');
+  forgetWaitFor(name);
   const result = native.disownLatch(name);
   if (result === EPERM) throw waitError('cannot disown a latch owned by another process');
   check(result, 'disownLatch');
@@ -113,7 +129,7 @@ export function disownLatch(latch: Latch): void {
  * @pg SetLatch
  */
 export function setLatch(latch: Latch): void {
-  check(native.setLatch(latchName(latch)), 'setLatch');
+  check(setLatchWord(latchName(latch)), 'setLatch');
 }
 
 /**
@@ -126,7 +142,7 @@ export function setLatch(latch: Latch): void {
  * @pg ResetLatch
  */
 export function resetLatch(latch: Latch): void {
-  const wasSet = native.resetLatch(latchName(latch));
+  const wasSet = resetLatchWord(latchName(latch));
   if (wasSet === EPERM) throw waitError('cannot reset a latch owned by another process');
   if (check(wasSet, 'resetLatch') === 1) endWaitsFor(latch.offset);
 }
@@ -171,27 +187,36 @@ export function postmasterDied(wakeEvents: number): number {
  * @param latch a latch that this process owns, mostly `myLatch`; null without WL_LATCH_SET
  * @param wakeEvents bits of WL_LATCH_SET, WL_TIMEOUT, and WL_EXIT_ON_PM_DEATH or WL_POSTMASTER_DEATH (one of the two is required)
  * @param timeoutMs milliseconds, 0 to 2,147,483,647; without WL_TIMEOUT it is ignored
- * @param options `signal` ends the wait: the promise is rejected with its reason
+ * @param options `signal` ends the wait: the promise is rejected with its reason; `waitEventInfo`: what others see it wait for
  * @returns exactly one of WL_LATCH_SET, WL_TIMEOUT, WL_POSTMASTER_DEATH; a set latch is reported first, even with timeout 0
  * @throws ErrorData XX000 for another process's latch, and without a death flag; RangeError, TypeError
  * @example await waitLatch(myLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000); resetLatch(myLatch);
  * @pg WaitLatch
  */
 export function waitLatch(latch: Latch | null, wakeEvents: number, timeoutMs: number = -1, options?: WaitOptions): Promise<number> {
-  return waitAsync(() => {
-    const name = checkWait(latch, wakeEvents, timeoutMs);
-    return {
-      latch: name,
-      timeoutMs: (wakeEvents & WL_TIMEOUT) !== 0 ? timeoutMs : -1,
-      options,
-      look: () => {
-        if (name !== NO_LATCH && checkWaitResult(native.latchIsSet(name), 'latchIsSet') === 1) return WL_LATCH_SET;
-        return native.postmasterDeathSeen() ? postmasterDied(wakeEvents) : null;
-      },
-      latchSet: () => WL_LATCH_SET,
-      timedOut: () => WL_TIMEOUT,
-    };
-  });
+  return waitAsync(() => new LatchWaiter(latch, wakeEvents, timeoutMs, options));
+}
+
+class LatchWaiter extends Waiter<number> {
+  readonly #wakeEvents: number;
+
+  constructor(latch: Latch | null, wakeEvents: number, timeoutMs: number, options: WaitOptions | undefined) {
+    super(checkWait(latch, wakeEvents, timeoutMs), (wakeEvents & WL_TIMEOUT) !== 0 ? timeoutMs : -1, options);
+    this.#wakeEvents = wakeEvents;
+  }
+
+  override look(): number | null {
+    if (this.latch !== NO_LATCH && checkWaitResult(latchWord(this.latch), 'latchIsSet') === 1) return WL_LATCH_SET;
+    return postmasterDeathSeen() ? postmasterDied(this.#wakeEvents) : null;
+  }
+
+  override latchSet(): number {
+    return WL_LATCH_SET;
+  }
+
+  override timedOut(): number {
+    return WL_TIMEOUT;
+  }
 }
 
 /**
@@ -200,12 +225,16 @@ export function waitLatch(latch: Latch | null, wakeEvents: number, timeoutMs: nu
  * @example waitLatchSync(myLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000); resetLatch(myLatch);
  * @pg WaitLatch
  */
-export function waitLatchSync(latch: Latch | null, wakeEvents: number, timeoutMs: number = -1): number {
+export function waitLatchSync(latch: Latch | null, wakeEvents: number, timeoutMs: number = -1, options?: BlockingWaitOptions): number {
   const name = checkWait(latch, wakeEvents, timeoutMs);
   const events = wakeEvents | ((wakeEvents & WL_EXIT_ON_PM_DEATH) !== 0 ? WL_POSTMASTER_DEATH : 0);
   const deadline = (wakeEvents & WL_TIMEOUT) !== 0 ? performance.now() + timeoutMs : -1;
+  const info = checkWaitEventInfo(options?.waitEventInfo);
   for (let left = Math.ceil(timeoutMs); ; left = Math.max(0, Math.ceil(deadline - performance.now()))) {
-    const result = checkWaitResult(native.waitLatch(name, events, left), 'epoll_wait');
+    const result = checkWaitResult(
+      whileWaitingFor(info, () => native.waitLatch(name, events, left)),
+      'epoll_wait',
+    );
     // A signal is recorded, and its handler may set the latch; the time is over the whole call, however often it is interrupted (L-12).
     if ((result & RECORDED) !== 0) processSignals();
     const event = result & ~RECORDED;

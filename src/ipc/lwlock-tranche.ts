@@ -47,6 +47,9 @@ export function lwLockName(lock: LWLock): string {
   return names.get(native.lwLockTranche(lock.offset)) ?? 'extension';
 }
 
+/** How a listing names the lock that somebody waits for: this process may not know the name that another registered. C: GetLWTrancheName. */
+export const lwLockTrancheName = (tranche: number): string => names.get(tranche) ?? 'extension';
+
 function checkName(name: string): void {
   if (typeof name !== 'string') throw new TypeError(`the name of a tranche must be a string, not ${typeof name}`);
   const bytes = Buffer.byteLength(name);

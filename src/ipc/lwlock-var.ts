@@ -38,7 +38,7 @@ export async function lwLockAcquireOrWait(lock: LWLock, mode: LWLockMode): Promi
       return false;
     }
     if (result !== EMFILE) failLock(result, lock);
-    await roomToWait();
+    await roomToWait(lock);
   }
 }
 
@@ -75,7 +75,7 @@ export async function lwLockWaitForVar(lock: LWLock, valptr: pg_atomic_uint64, o
     const seen = native.lwLockBeginWaitForVar(lock.offset, addressOf(valptr), oldval);
     if (seen.result >= 0) return found(seen, oldval);
     if (seen.result === EINPROGRESS) await woken(Number(seen.value), lock);
-    else if (seen.result === EMFILE) await roomToWait();
+    else if (seen.result === EMFILE) await roomToWait(lock);
     else failLock(seen.result, lock);
   }
 }

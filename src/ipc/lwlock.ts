@@ -9,6 +9,7 @@ import { procExit } from './exit.js';
 import { type LWLock, lwLockName } from './lwlock-tranche.js';
 import { leaveIfDying } from './signals.js';
 import { askWaiters, whenWoken } from './wait-block.js';
+import { PG_WAIT_LWLOCK } from './wait-event.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { native, systemError } from '../native.js';
@@ -65,6 +66,9 @@ export function checkLockAndMode(lock: LWLock, mode: LWLockMode): void {
 
 const RETRY_MS = 10;
 
+/** What others see this process wait for. */
+const waitEvent = (lock: LWLock): number => PG_WAIT_LWLOCK + native.lwLockTranche(lock.offset);
+
 /** Those under way, by the waiter's number. */
 const waits = new Map<number, { readonly address: number; readonly abandon: (reason: Error) => void }>();
 
@@ -77,7 +81,7 @@ export function woken(waiter: number, lock: LWLock): Promise<number> {
       waits.delete(waiter);
       resolve(result);
       return true;
-    });
+    }, waitEvent(lock));
     const abandon = (reason: Error): void => {
       waits.delete(waiter);
       stop();
@@ -92,14 +96,14 @@ export function woken(waiter: number, lock: LWLock): Promise<number> {
  * As many tasks of this process wait as there are places: the next one that is woken makes room. Or nobody is, because they wait for what we would do if we had the
  * lock: so it is tried again and again, without a place in the queue.
  */
-export function roomToWait(): Promise<void> {
+export function roomToWait(lock: LWLock): Promise<void> {
   return new Promise((resolve) => {
     const finish = (): boolean => {
       clearTimeout(timer);
       resolve();
       return true;
     };
-    const stop = whenWoken(finish);
+    const stop = whenWoken(finish, waitEvent(lock));
     const timer = setTimeout(() => {
       stop();
       finish();
@@ -146,7 +150,7 @@ export async function lwLockAcquire(lock: LWLock, mode: LWLockMode): Promise<boo
       return false;
     }
     if (result !== EMFILE) failLock(result, lock);
-    await roomToWait();
+    await roomToWait(lock);
   }
 }
 

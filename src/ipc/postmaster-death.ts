@@ -1,19 +1,22 @@
 // Is the postmaster alive? Any child.
-// PostgreSQL: src/backend/storage/ipc/pmsignal.c (PostmasterIsAlive), contract L-41.
+// PostgreSQL: src/backend/storage/ipc/pmsignal.c (PostmasterIsAlive), contract L-41, L-42.
 
 import { ERRCODE_INTERNAL_ERROR } from '../elog/errcodes.js';
 import { FATAL } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
+import { postmasterMayBeDead } from './own-words.js';
 import { native } from '../native.js';
 
 const EBADMSG = -74;
 
 /**
- * Looks whether the postmaster lives. One system call; waits look by themselves.
+ * Looks whether the postmaster lives. Costs no system call while it does: the kernel says when it dies. Where that could not be heard, since signals are blocked
+ * or another handler than ours has SIGPWR, it is one `read` of the death pipe, or two calls more. Waits look by themselves.
  * @example if (!postmasterIsAlive()) procExit(1);
  * @pg PostmasterIsAlive
  */
 export function postmasterIsAlive(): boolean {
+  if (!postmasterMayBeDead()) return true;
   const alive = native.postmasterIsAlive();
   if (alive === EBADMSG) ereport(FATAL, { code: ERRCODE_INTERNAL_ERROR, message: 'unexpected data in postmaster death monitoring pipe' });
   if (alive < 0) ereport(FATAL, { code: ERRCODE_INTERNAL_ERROR, message: 'read on postmaster death monitoring pipe failed' });

@@ -7,6 +7,8 @@ import { ereport } from '../elog/elog.js';
 import type { BackendType } from '../globals.js';
 import { type BackendStatus, initBackendStatus, readBackendStatus } from './backend-status.js';
 import { setWaitBlock } from './wait-block.js';
+import { pgstatGetWaitEvent } from './wait-event-custom.js';
+import { pgstatGetWaitEventType } from './wait-event.js';
 import { check, native } from '../native.js';
 import { PROC, PROC_SIZE } from '../shmem/layout.js';
 import { type SharedMemory, sharedMemory } from '../shmem/shmem.js';
@@ -28,6 +30,7 @@ export interface PGPROC {
 
 /** This process; null where it has no shared memory. @pg MyProc */
 export let myProc: PGPROC | null = null;
+let myOffset = -1;
 
 /** One process as a listing shows it. */
 export interface ProcEntry extends BackendStatus {
@@ -38,6 +41,9 @@ export interface ProcEntry extends BackendStatus {
   readonly workerSlot: number;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
+  /** What it waits for, class and name; null: it does not wait, or not for anything that has a name. */
+  readonly waitEventType: string | null;
+  readonly waitEvent: string | null;
 }
 
 function procOffset(memory: SharedMemory, index: number): number {
@@ -95,9 +101,20 @@ export function initProcess(index: number, entry: { pid: number; kind: BackendTy
   if (owner !== 0) ereport(PANIC, { message: `latch already owned by PID ${owner}` });
   check(native.waitersAttach(index), 'waitersAttach');
   setWaitBlock(index);
+  memory.store(offset + PROC.waitEventInfo, 0);
+  check(native.setWaitEventStorage(offset + PROC.waitEventInfo), 'setWaitEventStorage');
   memory.store(offset + PROC.pid, entry.pid); // last: readers go by it
+  myOffset = offset;
   myProc = Object.freeze({ pid: entry.pid, procLatch: Object.freeze({ offset: offset + PROC.latch }) });
   return offset + PROC.latch;
+}
+
+/**
+ * Not waiting any more: for who is called by the event loop for a descriptor of its own, in the middle of its poll. What other waits are under way for is shown
+ * again when the loop sleeps next. C: pgstat_report_wait_end.
+ */
+export function pgstatReportWaitEnd(): void {
+  if (myOffset >= 0) sharedMemory().store(myOffset + PROC.waitEventInfo, 0);
 }
 
 /**
@@ -126,6 +143,7 @@ export function procArray(): ProcEntry[] {
     const offset = procOffset(memory, index);
     const pid = memory.load(offset + PROC.pid);
     if (pid === 0 || memory.load(offset + PROC.flag) !== PM_CHILD_ACTIVE) continue;
+    const waitEventInfo = memory.load(offset + PROC.waitEventInfo);
     const entry: ProcEntry = {
       pid,
       kind: KINDS[memory.load(offset + PROC.kind)] ?? 'client backend',
@@ -133,6 +151,8 @@ export function procArray(): ProcEntry[] {
       type: memory.loadText(offset + PROC.type, BGW_MAXLEN),
       workerSlot: memory.load(offset + PROC.workerSlot),
       startedAt: memory.loadDouble(offset + PROC.startedAt),
+      waitEventType: pgstatGetWaitEventType(waitEventInfo),
+      waitEvent: pgstatGetWaitEvent(waitEventInfo),
       ...readBackendStatus(index),
     };
     // Another process may have come into the entry since.

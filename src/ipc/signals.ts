@@ -7,6 +7,7 @@
 
 import { constants } from 'node:os';
 
+import { signalsRecorded } from './own-words.js';
 import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_INTERNAL_ERROR, ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
 import { ERROR, ErrorData, FATAL } from '../elog/error-data.js';
 import { ereport, prepareLastWords, setLinePrefixHook } from '../elog/elog.js';
@@ -171,7 +172,13 @@ export function noteProcDie(): void {
  * each delivery interrupts the handler of the one before, so that this is the order in which C's handlers run.
  */
 export function processSignals(): void {
-  const recorded = native.takeRecorded();
+  // Most of the time there is nothing, and this is asked often: the question is no call into C.
+  const failures = signalsRecorded() ? runHandlers(native.takeRecorded()) : null;
+  leaveIfDying(); // where it was held when it was noted
+  if (failures !== null && failures.length > 0) throw failures[0];
+}
+
+function runHandlers(recorded: number): unknown[] {
   const failures: unknown[] = [];
   for (let signo = 31; signo > 0; signo--) {
     if ((recorded & (1 << (signo - 1))) === 0) continue;
@@ -181,8 +188,7 @@ export function processSignals(): void {
       failures.push(err); // the others were recorded, too, and are not recorded again
     }
   }
-  leaveIfDying(); // where it was held when it was noted
-  if (failures.length > 0) throw failures[0];
+  return failures;
 }
 
 // What was noted is acted on, unless it is held. A SIGTERM makes a cancellation pointless. C: ProcessInterrupts.

@@ -11,8 +11,8 @@ import { sharedMemory } from '../shmem/shmem.js';
 let latch = { offset: -1 };
 let looping = false;
 
-/** Who waits: says whether it was for him, and then waits no more. */
-const waiters = new Set<() => boolean>();
+/** Who waits: says whether it was for him, and then waits no more. And what he waits for, as others see it. */
+const waiters = new Map<() => boolean, number>();
 
 /** A child that joins shared memory, by its entry there. */
 export function setWaitBlock(index: number): void {
@@ -22,21 +22,22 @@ export function setWaitBlock(index: number): void {
 // Reset first, look second: what is set after the look is seen in the next round.
 function look(): void {
   native.resetLatch(latch.offset);
-  for (const waiter of waiters) if (waiter()) waiters.delete(waiter);
+  for (const waiter of waiters.keys()) if (waiter()) waiters.delete(waiter);
 }
 
 async function loop(): Promise<void> {
   looping = true;
   while (waiters.size > 0) {
-    await waitLatch(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
+    // Of several the one that began last shows, as of several waits for latches.
+    await waitLatch(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, { waitEventInfo: [...waiters.values()].at(-1) });
     look();
   }
   looping = false;
 }
 
 /** Asks `waiter` whenever this process was woken, until it says true. Returns how to stop that. */
-export function whenWoken(waiter: () => boolean): () => void {
-  waiters.add(waiter);
+export function whenWoken(waiter: () => boolean, waitEventInfo: number): () => void {
+  waiters.set(waiter, waitEventInfo);
   if (!looping) void loop();
   return () => {
     waiters.delete(waiter);
@@ -50,8 +51,8 @@ export function askWaiters(): void {
 }
 
 /** Blocks until this process may have been woken, or the events say otherwise. Returns the event. */
-export function waitWokenSync(events: number, timeoutMs: number): number {
-  const event = waitLatchSync(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events, timeoutMs);
+export function waitWokenSync(events: number, timeoutMs: number, waitEventInfo: number): number {
+  const event = waitLatchSync(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events, timeoutMs, { waitEventInfo });
   if (event === WL_LATCH_SET) look();
   return event;
 }

@@ -6,8 +6,19 @@
 
 import { procExit } from './exit.js';
 import { type Latch, RECORDED, WL_EXIT_ON_PM_DEATH, WL_LATCH_SET, WL_POSTMASTER_DEATH, checkTimeout, latchName } from './latch.js';
+import { whileWaitingFor } from './own-words.js';
 import { processSignals } from './signals.js';
-import { NO_LATCH, type WaitOptions, checkWaitResult, refuseForeignLatch, waitAsync, waitError } from './waiters.js';
+import { checkWaitEventInfo } from './wait-event.js';
+import {
+  type BlockingWaitOptions,
+  NO_LATCH,
+  type WaitOptions,
+  Waiter,
+  checkWaitResult,
+  refuseForeignLatch,
+  waitAsync,
+  waitError,
+} from './waiters.js';
 import { ERRCODE_INTERNAL_ERROR } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { native, systemError } from '../native.js';
@@ -200,8 +211,6 @@ export function waitEventSetCanReportClosed(): boolean {
   return true;
 }
 
-// --- waiting ----------------------------------------------------------------------------------------------------------------------------
-
 function checkSetWait(set: WaitEventSet, timeoutMs: number, nevents: number): Int32Array {
   open(set);
   if (!(timeoutMs === -1)) checkTimeout(timeoutMs);
@@ -233,26 +242,39 @@ function eventsOf(set: WaitEventSet, occurred: Int32Array, count: number): WaitE
  * @pg WaitEventSetWait
  */
 export function waitEventSetWait(set: WaitEventSet, timeoutMs: number, nevents: number, options?: WaitOptions): Promise<WaitEvent[]> {
-  return waitAsync(() => {
+  return waitAsync(() => new SetWaiter(set, timeoutMs, nevents, options));
+}
+
+class SetWaiter extends Waiter<WaitEvent[]> {
+  readonly #set: WaitEventSet;
+  readonly #occurred: Int32Array;
+
+  constructor(set: WaitEventSet, timeoutMs: number, nevents: number, options: WaitOptions | undefined) {
     const occurred = checkSetWait(set, timeoutMs, nevents);
-    const hasSockets = set.members.some(({ events }) => (events & WL_SOCKET_MASK) !== 0);
-    return {
-      latch: set.latch === null ? NO_LATCH : latchName(set.latch),
-      timeoutMs,
-      options,
-      look: () => {
-        if (set.latch !== null && !native.ownsLatch(set.latch.offset)) refuseForeignLatch(); // its memory may have been detached
-        const count = checkWaitResult(native.waitEventSetPoll(set.id, occurred), 'epoll_wait');
-        return count === 0 ? null : eventsOf(set, occurred, count);
-      },
-      latchSet: () => eventsOf(set, Int32Array.of(set.latchPos, WL_LATCH_SET), 1),
-      timedOut: () => [],
-      sleeps: (begins) => {
-        set.waits += begins ? 1 : -1;
-        if (hasSockets && set.waits === (begins ? 1 : 0)) checkWaitResult(native.waitEventSetWatch(set.id, begins), 'epoll_ctl');
-      },
-    };
-  });
+    super(set.latch === null ? NO_LATCH : latchName(set.latch), timeoutMs, options);
+    this.#set = set;
+    this.#occurred = occurred;
+  }
+
+  override look(): WaitEvent[] | null {
+    if (this.#set.latch !== null && !native.ownsLatch(this.#set.latch.offset)) refuseForeignLatch(); // its memory may have been detached
+    const count = checkWaitResult(native.waitEventSetPoll(this.#set.id, this.#occurred), 'epoll_wait');
+    return count === 0 ? null : eventsOf(this.#set, this.#occurred, count);
+  }
+
+  override latchSet(): WaitEvent[] {
+    return eventsOf(this.#set, Int32Array.of(this.#set.latchPos, WL_LATCH_SET), 1);
+  }
+
+  override timedOut(): WaitEvent[] {
+    return [];
+  }
+
+  override sleeps(begins: boolean): void {
+    this.#set.waits += begins ? 1 : -1;
+    if (!this.#set.members.some(({ events }) => (events & WL_SOCKET_MASK) !== 0)) return;
+    if (this.#set.waits === (begins ? 1 : 0)) checkWaitResult(native.waitEventSetWatch(this.#set.id, begins), 'epoll_ctl');
+  }
 }
 
 /**
@@ -260,11 +282,12 @@ export function waitEventSetWait(set: WaitEventSet, timeoutMs: number, nevents: 
  * @example const [event] = waitEventSetWaitSync(set, -1, 1);
  * @pg WaitEventSetWait
  */
-export function waitEventSetWaitSync(set: WaitEventSet, timeoutMs: number, nevents: number): WaitEvent[] {
+export function waitEventSetWaitSync(set: WaitEventSet, timeoutMs: number, nevents: number, options?: BlockingWaitOptions): WaitEvent[] {
   const occurred = checkSetWait(set, timeoutMs, nevents);
   const deadline = timeoutMs < 0 ? -1 : performance.now() + timeoutMs;
+  const info = checkWaitEventInfo(options?.waitEventInfo);
   for (let left = Math.ceil(timeoutMs); ; left = deadline < 0 ? -1 : Math.max(0, Math.ceil(deadline - performance.now()))) {
-    const result = native.waitEventSetWait(set.id, left, occurred);
+    const result = whileWaitingFor(info, () => native.waitEventSetWait(set.id, left, occurred));
     if (result === EINTR) {
       processSignals();
       continue;

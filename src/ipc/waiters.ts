@@ -3,39 +3,31 @@
 // Several may be under way at once, for one latch or for many. When the loop wakes, each looks for itself: all that wait for a latch that is set end,
 // in the order in which they began. A wait does not reset its latch.
 
+import { lingeringWait, postmasterDeathSeen, setLingeringWait, setWaitEventInfo } from './own-words.js';
 import { processSignals, wakeInterruptWaiters } from './signals.js';
+import { checkWaitEventInfo } from './wait-event.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { isUnderPostmaster } from '../globals.js';
 import { check, native } from '../native.js';
 
-/** What an asynchronous wait takes besides C's arguments. */
+/** What a wait takes besides C's arguments. */
 export interface WaitOptions {
-  /** Ends the wait: its promise is rejected with the signal's reason; at once where it was aborted before. */
+  /** Ends an asynchronous wait: its promise is rejected with the signal's reason; at once where it was aborted before. */
   readonly signal?: AbortSignal | undefined;
+  /** What others see this process wait for: C's last argument. PG_WAIT_EXTENSION where it is not given; 0: nothing that is shown. */
+  readonly waitEventInfo?: number | undefined;
 }
+
+/** The same, of a wait that blocks: nothing could abort it. */
+export type BlockingWaitOptions = Pick<WaitOptions, 'waitEventInfo'>;
 
 /** No latch has this name. */
 export const NO_LATCH: number = Number.MIN_SAFE_INTEGER;
 /** INT_MAX, the longest time that a wait takes. */
 export const MAX_TIMEOUT_MS = 0x7fffffff;
-
-/** A wait, as who begins it describes it. */
-export interface Wait<T> {
-  /** The name of the latch that is waited for, or NO_LATCH. */
-  readonly latch: number;
-  /** Milliseconds; below 0: for ever. */
-  readonly timeoutMs: number;
-  readonly options: WaitOptions | undefined;
-  /** Called when there is news, and first of all: what has occurred, or null. */
-  look(): T | null;
-  /** The result of a wait whose latch was set. */
-  latchSet(): T;
-  /** The result of one whose time is over. */
-  timedOut(): T;
-  /** It sleeps from here on, and no more. */
-  sleeps?(begins: boolean): void;
-}
+/** Names from here on are of latches in memory that may be detached; native/binding/args.h has the same number. */
+const FIRST_OTHER_REGION = 2 ** 40;
 
 const EPERM = -1;
 const ENOTCONN = -107;
@@ -49,10 +41,10 @@ export function initializeLatchSupport(): void {
 }
 
 // On the event loop, once a turn at most. Handlers first, since they set latches.
-function onWake(recorded: boolean, dead: boolean): void {
-  if (recorded) processSignals();
-  if (dead) wakeInterruptWaiters();
-  for (const waiter of waiters) waiter.look();
+function onWake(): void {
+  processSignals();
+  if (postmasterDeathSeen()) wakeInterruptWaiters();
+  for (const waiter of waiters) waiter.lookAgain();
 }
 
 /**
@@ -60,7 +52,7 @@ function onWake(recorded: boolean, dead: boolean): void {
  * have looked before.
  */
 export function endWaitsFor(latch: number): void {
-  for (const waiter of waiters) if (waiter.wait.latch === latch) waiter.end(waiter.wait.latchSet());
+  for (const waiter of waiters) if (waiter.latch === latch) waiter.end(waiter.latchSet());
 }
 
 /** The result of a native wait, or the error that it is. */
@@ -86,95 +78,151 @@ function refuseOutsider(): never {
 
 /** Is an asynchronous wait for the latch under way? */
 export function isWaitedFor(latch: number): boolean {
-  return [...waiters].some(({ wait }) => wait.latch === latch);
+  return [...waiters].some((waiter) => waiter.latch === latch);
 }
 
-class Waiter<T> {
-  readonly wait: Wait<T>;
-  readonly #resolve: (result: T) => void;
-  readonly #reject: (reason: unknown) => void;
-  readonly #deadline: number;
+/** Before this process gives up the latch: no sleep of the event loop's may be announced in it any more. */
+export function forgetWaitFor(latch: number): void {
+  if (lingeringWait() !== latch) return;
+  setLingeringWait(null);
+  native.waitEnds(latch);
+}
+
+// Who waits for the same latch again and again, as everybody does, registers it once: the registration of a wait that is over stays until the event loop
+// is about to sleep (native/binding/loop.cc), and a wait that begins before takes it over. Not for latches in memory that may be detached.
+function register(latch: number): void {
+  if (lingeringWait() === latch) setLingeringWait(null);
+  else checkWaitResult(native.waitBegins(latch), 'realloc');
+}
+
+function unregister(latch: number): void {
+  if (lingeringWait() === null && latch < FIRST_OTHER_REGION) setLingeringWait(latch);
+  else native.waitEnds(latch);
+}
+
+// The wait that began last is the one that shows.
+function showWaits(): void {
+  let info = 0;
+  for (const waiter of waiters) if (waiter.waitEventInfo !== 0) info = waiter.waitEventInfo;
+  setWaitEventInfo(info);
+}
+
+/** An asynchronous wait. Who begins one says what is looked at, and what the results are. */
+export abstract class Waiter<T> {
+  /** The name of the latch that is waited for, or NO_LATCH. */
+  readonly latch: number;
+  readonly waitEventInfo: number;
+  readonly #timeoutMs: number;
+  readonly #signal: AbortSignal | undefined;
+  #deadline = 0;
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
+  #abort: (() => void) | undefined;
+  #resolve: ((result: T) => void) | undefined;
+  #reject: ((reason: unknown) => void) | undefined;
 
-  constructor(wait: Wait<T>, resolve: (result: T) => void, reject: (reason: unknown) => void) {
-    this.wait = wait;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    this.#deadline = wait.timeoutMs >= 0 ? performance.now() + wait.timeoutMs : Number.POSITIVE_INFINITY;
+  /** `timeoutMs` below 0: for ever. */
+  constructor(latch: number, timeoutMs: number, options: WaitOptions | undefined) {
+    this.latch = latch;
+    this.#timeoutMs = timeoutMs;
+    this.#signal = options?.signal;
+    this.waitEventInfo = checkWaitEventInfo(options?.waitEventInfo);
   }
 
-  begin(): void {
-    checkWaitResult(native.waitBegins(this.wait.latch), 'realloc');
-    waiters.add(this as Waiter<unknown>);
-    this.wait.sleeps?.(true);
-    // A time of 0 lasts for one look at everything, which is a turn of the loop.
-    if (this.wait.timeoutMs === 0) this.#immediate = setImmediate(this.#timeout);
-    else if (this.wait.timeoutMs > 0) this.#timer = setTimeout(this.#timeout, this.wait.timeoutMs);
-    this.wait.options?.signal?.addEventListener('abort', this.#abort, { once: true });
+  /** Called when there is news, and first of all: what has occurred, or null. */
+  abstract look(): T | null;
+  /** The result of a wait whose latch was set. */
+  abstract latchSet(): T;
+  /** The result of one whose time is over. */
+  abstract timedOut(): T;
+  /** It sleeps from here on, and no more. */
+  sleeps(_begins: boolean): void {}
+
+  /** Waits without blocking the event loop. What has occurred already ends it without a turn of the loop. */
+  wait(): Promise<T> {
+    this.#signal?.throwIfAborted();
+    const found = this.look();
+    if (found === null) {
+      return new Promise((resolve, reject) => {
+        this.#resolve = resolve;
+        this.#reject = reject;
+        this.#begin();
+      });
+    }
+    processSignals(); // every wait is a safe point, also one that need not wait
+    return Promise.resolve(found);
   }
 
-  look(): void {
-    this.#try(() => {
-      const found = this.wait.look();
+  lookAgain(): void {
+    try {
+      const found = this.look();
       if (found !== null) this.end(found);
-    });
+    } catch (err) {
+      this.#fail(err);
+    }
   }
 
   end(result: T): void {
     this.#leave();
-    this.#resolve(result);
+    this.#resolve?.(result);
+  }
+
+  #fail(reason: unknown): void {
+    this.#leave();
+    this.#reject?.(reason);
+  }
+
+  #begin(): void {
+    register(this.latch);
+    waiters.add(this as Waiter<unknown>);
+    if (this.waitEventInfo !== 0) setWaitEventInfo(this.waitEventInfo);
+    this.sleeps(true);
+    // A time of 0 lasts for one look at everything, which is a turn of the loop.
+    if (this.#timeoutMs === 0) this.#immediate = setImmediate(() => this.#timeOut());
+    else if (this.#timeoutMs > 0) {
+      this.#deadline = performance.now() + this.#timeoutMs;
+      this.#timer = setTimeout(() => this.#timeOut(), this.#timeoutMs);
+    }
+    if (this.#signal === undefined) return;
+    this.#abort = () => this.#fail(this.#signal?.reason);
+    this.#signal.addEventListener('abort', this.#abort, { once: true });
   }
 
   // Never sooner than was asked for: the loop's clock counts whole milliseconds. Handlers first, as in onWake: the loop serves timers before descriptors,
   // and a wait is a safe point however it ends; a latch that a handler sets is reported, and not the time (L-12).
-  readonly #timeout = (): void => {
+  #timeOut(): void {
     const left = this.#deadline - performance.now();
-    if (left > 0) this.#timer = setTimeout(this.#timeout, Math.ceil(left));
-    else
-      this.#try(() => {
-        processSignals();
-        this.end(this.wait.look() ?? this.wait.timedOut());
-      });
-  };
-
-  readonly #abort = (): void => {
-    this.#leave();
-    this.#reject(this.wait.options?.signal?.reason);
-  };
-
-  #try(act: () => void): void {
+    if (left > 0) {
+      this.#timer = setTimeout(() => this.#timeOut(), Math.ceil(left));
+      return;
+    }
     try {
-      act();
+      processSignals();
+      this.end(this.look() ?? this.timedOut());
     } catch (err) {
-      this.#leave();
-      this.#reject(err);
+      this.#fail(err);
     }
   }
 
   #leave(): void {
     if (!waiters.delete(this as Waiter<unknown>)) return;
-    clearTimeout(this.#timer);
-    clearImmediate(this.#immediate);
-    this.wait.options?.signal?.removeEventListener('abort', this.#abort);
-    native.waitEnds(this.wait.latch);
-    this.wait.sleeps?.(false);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    if (this.#immediate !== undefined) clearImmediate(this.#immediate);
+    if (this.#abort !== undefined) this.#signal?.removeEventListener('abort', this.#abort);
+    unregister(this.latch);
+    if (waiters.size === 0) setWaitEventInfo(0);
+    else showWaits();
+    this.sleeps(false);
   }
 }
 
-/** Waits without blocking the event loop. What has occurred already ends it without a turn of the loop. What `describe` throws rejects. */
-export function waitAsync<T>(describe: () => Wait<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const wait = describe();
-    wait.options?.signal?.throwIfAborted();
-    const found = wait.look();
-    if (found !== null) {
-      processSignals(); // every wait is a safe point, also one that need not wait
-      resolve(found);
-      return;
-    }
-    new Waiter(wait, resolve, reject).begin();
-  });
+/** A wait, from its description on. What that throws rejects. */
+export function waitAsync<T>(describe: () => Waiter<T>): Promise<T> {
+  try {
+    return describe().wait();
+  } catch (err) {
+    return Promise.reject(err);
+  }
 }
 
 /** The errors that C raises by elog(ERROR), and what it asserts. */

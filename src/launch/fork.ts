@@ -24,7 +24,7 @@ export interface PostmasterPorts {
  */
 export function forkProcess(kind: BackendType, ports: PostmasterPorts): number {
   // DIFFERS FROM POSTGRES: no child outlives the postmaster unless `allow_orphan_workers` is on. The kernel kills it, whatever it is doing.
-  const parentDeathSignal = getConfigOption('allow_orphan_workers') ? 0 : constants.signals.SIGKILL;
+  const parentDeathSignal = getConfigOption('allow_orphan_workers') ? constants.signals.SIGPWR : constants.signals.SIGKILL;
   const parent = myProcPid;
   const pid = check(native.fork(parentDeathSignal), 'fork');
   if (pid === 0) initPostmasterChild(kind, ports, { parent, parentDeathSignal });

@@ -33,7 +33,7 @@ function startupMain(procIndex: number): void {
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGPWR'] as const) pqsignal(signal, SIG_IGN);
   backgroundWorkerUnblockSignals();
   // Its waits are the client's, which know nothing of the postmaster: with allow_orphan_workers it would stay, and keep the next postmaster out.
-  void waitLatch(myLatch, WL_EXIT_ON_PM_DEATH);
+  void waitLatch(myLatch, WL_EXIT_ON_PM_DEATH, -1, { waitEventInfo: 0 });
   const database = getConfigOption('database');
   const conninfo = () => databaseConninfo(database, dataDir) ?? procExit(0);
   const fail = (err: unknown): never => {

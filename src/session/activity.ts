@@ -23,6 +23,9 @@ export interface ActivityEntry extends BackendStatus {
   readonly startedAt: number | null;
   /** Seconds, -1 never; null for other processes. */
   readonly restartTime: number | null;
+  /** What it waits for at this moment, as pg_stat_activity has it: `Extension`, `WorkerSpiMain`. null: it runs, or waits for nothing that has a name. */
+  readonly waitEventType: string | null;
+  readonly waitEvent: string | null;
 }
 
 function workerState(pid: number, terminate: boolean): string {
@@ -38,8 +41,8 @@ function statusOf(proc: BackendStatus | undefined): BackendStatus {
   return { backendState, query, queryStart, stateChange };
 }
 
-function described({ pid, kind, name, type, startedAt }: ProcEntry): Omit<ActivityEntry, keyof BackendStatus> {
-  return { pid, kind, name, type, state: 'running', slot: null, startedAt, restartTime: null };
+function described({ pid, kind, name, type, startedAt, waitEventType, waitEvent }: ProcEntry): Omit<ActivityEntry, keyof BackendStatus> {
+  return { pid, kind, name, type, state: 'running', slot: null, startedAt, restartTime: null, waitEventType, waitEvent };
 }
 
 /** Everything that the postmaster has, itself first, workers by slot. Any backend. */
@@ -54,6 +57,8 @@ export function bgStatGetActivity(): ActivityEntry[] {
     slot: null,
     startedAt: pgStartTime,
     restartTime: null,
+    waitEventType: null,
+    waitEvent: null,
     ...NOT_REPORTED,
   };
   const others = procs.filter(({ kind }) => kind !== 'background worker').map((proc) => ({ ...statusOf(proc), ...described(proc) }));
@@ -73,6 +78,8 @@ export function bgStatGetActivity(): ActivityEntry[] {
         slot,
         startedAt: proc?.startedAt ?? null,
         restartTime,
+        waitEventType: proc?.waitEventType ?? null,
+        waitEvent: proc?.waitEvent ?? null,
         ...statusOf(proc),
       });
     }

@@ -37,9 +37,10 @@ import { myProcPid, postmasterPid, setMyProcPort } from '../globals.js';
 import { procExit } from '../ipc/exit.js';
 import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
 import { lwLockReleaseAll } from '../ipc/lwlock.js';
-import { initProcess } from '../ipc/proc.js';
+import { initProcess, pgstatReportWaitEnd } from '../ipc/proc.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
+import { WAIT_EVENT_CLIENT_READ } from '../ipc/wait-event.js';
 import { initPsDisplay } from '../ipc/ps-status.js';
 import { check, native } from '../native.js';
 import { HEADER } from '../shmem/layout.js';
@@ -106,6 +107,7 @@ class Backend {
   }
 
   #receive(chunk: Buffer): void {
+    pgstatReportWaitEnd(); // for the client, which is here
     let messages: unknown[];
     try {
       messages = this.#reader.push(chunk);
@@ -194,7 +196,7 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   };
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
-  void waitLatch(myLatch, WL_POSTMASTER_DEATH).then(() => {
+  void waitLatch(myLatch, WL_POSTMASTER_DEATH, -1, { waitEventInfo: WAIT_EVENT_CLIENT_READ }).then(() => {
     ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: UNEXPECTED_POSTMASTER_EXIT });
   });
   armQuitMessages(client.fd);

@@ -6,6 +6,8 @@ import { MAX_ALLOC_SIZE, SHM_MQ_SUCCESS, SHM_MQ_WOULD_BLOCK } from './queue.js';
 import { ERRCODE_OBJECT_IN_USE, ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { WL_EXIT_ON_PM_DEATH, WL_LATCH_SET, myLatch, resetLatch, waitLatch, waitLatchSync } from '../ipc/latch.js';
+import { WAIT_EVENT_MQ_INTERNAL, WAIT_EVENT_MQ_RECEIVE, WAIT_EVENT_MQ_SEND } from '../ipc/wait-event.js';
+import type { WaitOptions } from '../ipc/waiters.js';
 import { checkForInterrupts } from '../ipc/signals.js';
 
 /** What a receive gives. C: the result, and two out-parameters. */
@@ -18,14 +20,19 @@ export interface ShmMqReceived {
 
 const NO_DATA = new Uint8Array(0);
 
+// What others see it wait for.
+const TO_SEND: WaitOptions = { waitEventInfo: WAIT_EVENT_MQ_SEND };
+const TO_RECEIVE: WaitOptions = { waitEventInfo: WAIT_EVENT_MQ_RECEIVE };
+const TO_ATTACH: WaitOptions = { waitEventInfo: WAIT_EVENT_MQ_INTERNAL };
+
 // The wait of M-25. The latch is looked at by whoever waits first: look, wait, reset, and look again (contract L-20, B).
-function waitSync(): void {
-  waitLatchSync(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
+function waitSync(waits: WaitOptions): void {
+  waitLatchSync(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, waits);
   resetLatch(myLatch);
   checkForInterrupts();
 }
-async function wait(): Promise<void> {
-  await waitLatch(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
+async function wait(waits: WaitOptions): Promise<void> {
+  await waitLatch(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, waits);
   resetLatch(myLatch);
   checkForInterrupts();
 }
@@ -59,7 +66,7 @@ export function shmMqSendvSync(mqh: ShmMqHandle, iov: readonly Uint8Array[], now
   for (;;) {
     const result = mqh.trySend(iov, total, forceFlush);
     if (nowait || result !== SHM_MQ_WOULD_BLOCK) return result;
-    waitSync();
+    waitSync(TO_SEND);
   }
 }
 
@@ -83,13 +90,13 @@ export function shmMqSendSync(mqh: ShmMqHandle, data: Uint8Array, nowait: boolea
   for (;;) {
     const result = mqh.trySend(data, data.length, forceFlush);
     if (nowait || result !== SHM_MQ_WOULD_BLOCK) return result;
-    waitSync();
+    waitSync(TO_SEND);
   }
 }
 
 async function finishSend(mqh: ShmMqHandle, iov: readonly Uint8Array[], total: number, forceFlush: boolean): Promise<number> {
   for (;;) {
-    await wait();
+    await wait(TO_SEND);
     const result = mqh.trySend(iov, total, forceFlush);
     if (result !== SHM_MQ_WOULD_BLOCK) return result;
   }
@@ -144,13 +151,13 @@ export function shmMqReceiveSync(mqh: ShmMqHandle, nowait: boolean = false): Shm
   for (;;) {
     const result = mqh.tryReceive();
     if (nowait || result !== SHM_MQ_WOULD_BLOCK) return received(mqh, result);
-    waitSync();
+    waitSync(TO_RECEIVE);
   }
 }
 
 async function finishReceive(mqh: ShmMqHandle): Promise<ShmMqReceived> {
   for (;;) {
-    await wait();
+    await wait(TO_RECEIVE);
     const result = mqh.tryReceive();
     if (result !== SHM_MQ_WOULD_BLOCK) return received(mqh, result);
   }
@@ -181,7 +188,7 @@ export function shmMqWaitForAttachSync(mqh: ShmMqHandle): number {
   for (;;) {
     const result = mqh.otherEnd();
     if (result !== SHM_MQ_WOULD_BLOCK) return result;
-    waitSync();
+    waitSync(TO_ATTACH);
   }
 }
 
@@ -191,6 +198,6 @@ export async function shmMqWaitForAttach(mqh: ShmMqHandle): Promise<number> {
     void checkMqHandle(mqh).mq;
     const result = mqh.otherEnd();
     if (result !== SHM_MQ_WOULD_BLOCK) return result;
-    await wait();
+    await wait(TO_ATTACH);
   }
 }

@@ -7,7 +7,7 @@ import { BGW_EXTRALEN, BGW_MAXLEN, MAXPGPATH } from '../constants.js';
 
 /** 'BGW1', little endian; and the version of this file's layout. */
 export const SHMEM_MAGIC = 0x31574742;
-export const SHMEM_VERSION = 3;
+export const SHMEM_VERSION = 4;
 
 // Header. Writer: the postmaster, before it forks anything; then only `pmState`, and `quitReason` before it sends SIGQUIT (readers: the handlers).
 // `serverState` is the startup process's: it stores what it sees of the database server, then sends PMSIGNAL_SERVER_STATE, at which the postmaster loads it.
@@ -29,7 +29,8 @@ export const NUM_PMSIGNALS = 8;
 
 // The locks of the machinery itself, of LWLOCK_SIZE bytes each (native/core/lwlock.h). The postmaster takes none while it has children.
 export const LWLOCK_SIZE = 16;
-/** A latch's bytes; see native/core/latch.h. */
+/** A latch; native/core/latch.h says who writes what. */
+export const LATCH = { isSet: 0, maybeSleeping: 4, ownerPid: 8 } as const;
 export const LATCH_SIZE = 16;
 /** native/core/condition_variable.h */
 export const CONDITION_VARIABLE_SIZE = 16;
@@ -65,6 +66,15 @@ export const INDEX_ENTRIES = 64;
 export const AREA_ALIGN = 128;
 /** What is there for structures that nobody has asked room for, and for what alignment takes. As in PostgreSQL (CalculateShmemSize). */
 export const AREA_SLACK = 100_000;
+
+/**
+ * Names of modules' wait events (src/ipc/wait-event-custom.ts). `lock`: held by who adds one. `count`: how many there are; names below it are whole and never change.
+ * Writer of both, and of the names: whoever holds the lock. Readers: any backend, without it.
+ */
+export const WAIT_EVENT_CUSTOM = { count: 144, lock: 224 } as const;
+/** As in PostgreSQL: WAIT_EVENT_EXTENSION_HASH_MAX_SIZE, and NAMEDATALEN. */
+export const WAIT_EVENT_CUSTOM_MAX = 128;
+export const WAIT_EVENT_NAME_SIZE = 64;
 
 const SLOTS_OFFSET = 256;
 
@@ -102,8 +112,9 @@ export const SLOT_SIZE = 1536;
  *               leaves; → UNUSED postmaster. Found ACTIVE when the child is reaped: it died dirty (X-03).
  * - pid … name  the child, when it joins; read by whoever lists processes
  * - latch       see native/core/latch.h
+ * - waitEventInfo  the child, around each sleep (native/core/wait_event.h); read by whoever lists processes
  */
-export const PROC = { flag: 0, pid: 4, kind: 8, workerSlot: 12, latch: 16, startedAt: 32, name: 48, type: 144 } as const;
+export const PROC = { flag: 0, pid: 4, kind: 8, workerSlot: 12, latch: 16, startedAt: 32, name: 48, type: 144, waitEventInfo: 240 } as const;
 export const PROC_SIZE = 256;
 
 /**
@@ -145,6 +156,7 @@ export interface ShmemLayout {
   readonly dsmRegistryOffset: number;
   /** How many segments there may be, and how many entries the registry has. */
   readonly dsmMaxItems: number;
+  readonly waitEventsOffset: number;
   readonly indexOffset: number;
   /** The area for structures: what was asked for, and the slack. Ends with the mapping. */
   readonly areaOffset: number;
@@ -163,10 +175,11 @@ export function layoutShmem(totalSlots: number, totalProcs: number, addinSize: n
   const waitBlocksOffset = roundUp(statusOffset + totalProcs * STATUS_SIZE, 64);
   const dsmControlOffset = roundUp(waitBlocksOffset + totalProcs * WAIT_BLOCK_SIZE, 64);
   const dsmRegistryOffset = dsmControlOffset + roundUp(DSM_CONTROL_SIZE + dsmMaxItems * DSM_ITEM_SIZE, 64);
-  const indexOffset = roundUp(dsmRegistryOffset + DSM_REGISTRY_ENTRIES + dsmMaxItems * DSM_REGISTRY_ENTRY_SIZE, AREA_ALIGN);
+  const waitEventsOffset = roundUp(dsmRegistryOffset + DSM_REGISTRY_ENTRIES + dsmMaxItems * DSM_REGISTRY_ENTRY_SIZE, 64);
+  const indexOffset = roundUp(waitEventsOffset + WAIT_EVENT_CUSTOM_MAX * WAIT_EVENT_NAME_SIZE, AREA_ALIGN);
   const areaOffset = roundUp(indexOffset + INDEX_ENTRIES * INDEX_ENTRY_SIZE, AREA_ALIGN);
   const size = roundUp(areaOffset + addinSize + AREA_SLACK, PAGE);
-  const dsm = { dsmControlOffset, dsmRegistryOffset, dsmMaxItems };
+  const dsm = { dsmControlOffset, dsmRegistryOffset, dsmMaxItems, waitEventsOffset };
   return { totalSlots, totalProcs, slotsOffset: SLOTS_OFFSET, procsOffset, statusOffset, waitBlocksOffset, ...dsm, indexOffset, areaOffset, size };
 }
 
@@ -178,10 +191,13 @@ const fits =
   SLOT.extra === SLOT.libraryName + MAXPGPATH &&
   SLOT.extra + BGW_EXTRALEN <= SLOT_SIZE &&
   PROC.type === PROC.name + BGW_MAXLEN &&
-  PROC.type + BGW_MAXLEN <= PROC_SIZE &&
+  PROC.type + BGW_MAXLEN <= PROC.waitEventInfo &&
+  PROC.waitEventInfo + 4 <= PROC_SIZE &&
   STATUS.activity + STATUS_ACTIVITY_SIZE <= STATUS_SIZE &&
-  BACKGROUND_WORKER_LOCK_OFFSET + LWLOCK_SIZE <= SHMEM_INDEX_LOCK_OFFSET &&
+  BACKGROUND_WORKER_LOCK_OFFSET + LWLOCK_SIZE <= WAIT_EVENT_CUSTOM.count &&
+  WAIT_EVENT_CUSTOM.count + 4 <= SHMEM_INDEX_LOCK_OFFSET &&
   SHMEM_INDEX_LOCK_OFFSET + LWLOCK_SIZE <= PARALLEL.registerCount &&
-  ADDIN_SHMEM_INIT_LOCK_OFFSET + LWLOCK_SIZE <= AREA.freeOffset &&
+  ADDIN_SHMEM_INIT_LOCK_OFFSET + LWLOCK_SIZE <= WAIT_EVENT_CUSTOM.lock &&
+  WAIT_EVENT_CUSTOM.lock + LWLOCK_SIZE <= AREA.freeOffset &&
   AREA.freeOffset + 8 <= SLOTS_OFFSET;
 if (!fits) throw new Error('shared memory layout: fields overlap');

@@ -58,22 +58,22 @@ TEST(watched_latches_are_announced_around_the_loops_sleep_only) {
   CHECK_EQ(BgwWatchLatch(two), 0);
   CHECK_EQ(BgwWatchLatch(two), 0);
   CHECK_EQ(one->maybe_sleeping | two->maybe_sleeping, 0);
-  CHECK(!BgwBeforeLoopSleeps());
+  CHECK(!BgwBeforeLoopSleeps(false));
   CHECK_EQ(one->maybe_sleeping + two->maybe_sleeping, 2);
   BgwSetLatch(one);  // nobody owns it: no signal
   CHECK(BgwAfterLoopSlept());
   CHECK_EQ(one->maybe_sleeping | two->maybe_sleeping, 0);
-  CHECK(BgwBeforeLoopSleeps());  // it must not sleep
+  CHECK(BgwBeforeLoopSleeps(false));  // it must not sleep
   BgwUnwatchLatch(one);
   CHECK_EQ(one->maybe_sleeping, 0);
   BgwUnwatchLatch(two);
-  CHECK(!BgwBeforeLoopSleeps());
+  CHECK(!BgwBeforeLoopSleeps(false));
   CHECK_EQ(one->maybe_sleeping, 0);
   CHECK_EQ(two->maybe_sleeping, 1);  // one wait is left
   CHECK(!BgwAfterLoopSlept());
   BgwUnwatchLatch(two);
   BgwUnwatchLatch(two);
-  CHECK(!BgwBeforeLoopSleeps());
+  CHECK(!BgwBeforeLoopSleeps(false));
   CHECK_EQ(two->maybe_sleeping, 0);
 }
 
@@ -81,7 +81,7 @@ TEST(any_number_of_latches_can_be_watched) {
   enum { kMany = 1000 };
   BgwLatch *latches = shared_memory(kMany * sizeof(*latches));
   for (int i = 0; i < kMany; i++) CHECK_EQ(BgwWatchLatch(&latches[i]), 0);
-  CHECK(!BgwBeforeLoopSleeps());
+  CHECK(!BgwBeforeLoopSleeps(false));
   BgwSetLatch(&latches[kMany - 1]);
   CHECK(BgwAfterLoopSlept());
   for (int i = 0; i < kMany; i++) BgwUnwatchLatch(&latches[i]);
@@ -92,9 +92,9 @@ TEST(a_recorded_signal_keeps_the_loop_awake) {
   BgwSignalsInit();
   BgwUnblockSignals();
   CHECK_EQ(BgwSignal(SIGUSR1, kBgwRecord), 0);
-  CHECK(!BgwBeforeLoopSleeps());
+  CHECK(!BgwBeforeLoopSleeps(false));
   CHECK_EQ(raise(SIGUSR1), 0);
-  CHECK(BgwBeforeLoopSleeps());
+  CHECK(BgwBeforeLoopSleeps(false));
   CHECK(BgwAfterLoopSlept());
   CHECK_EQ(BgwTakeRecorded(), bit_of(SIGUSR1));
   CHECK(!BgwAfterLoopSlept());

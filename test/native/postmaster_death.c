@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "core/signals.h"
 #include "support.h"
 
 typedef struct Family {
@@ -110,4 +111,78 @@ TEST(a_child_whose_parent_is_gone_already_leaves) {
   CHECK_EQ(check_wait(postmaster), 128 + SIGKILL);
   atomic_store(&family->go, 1);
   CHECK_EQ(check_wait(family->worker), 1);
+}
+
+// Who would be told does not look: without a pipe that could be read it still says alive.
+TEST(while_the_kernel_would_tell_us_the_pipe_is_not_read) {
+  CHECK_EQ(BgwDeathPipeCreate(), 0);
+  pid_t self = getpid();
+  pid_t child = fork();
+  if (child == 0) {
+    CHECK_EQ(BgwDeathPipeChild(self, SIGKILL), 0);
+    CHECK_EQ(BgwPostmasterIsAlive(), 1);  // the first look reads
+    CHECK_EQ(close(BgwDeathPipeFd()), 0);
+    CHECK_EQ(BgwPostmasterIsAlive(), 1);
+    BgwPostmasterMayBeDead();
+    CHECK_EQ(BgwPostmasterIsAlive(), -EBADF);
+    _exit(0);
+  }
+  CHECK_EQ(check_wait(child), 0);
+}
+
+// The signal is heard where it is open and its handler is ours, and else the pipe is read each time.
+TEST(a_parent_death_signal_that_could_not_be_heard_is_not_relied_on) {
+  CHECK_EQ(BgwDeathPipeCreate(), 0);
+  pid_t self = getpid();
+  pid_t child = fork();
+  if (child == 0) {
+    BgwSignalsInit();
+    CHECK_EQ(BgwDeathPipeChild(self, SIGPWR), 0);
+    CHECK_EQ(BgwSignal(SIGPWR, kBgwRecord), 0);
+    BgwBlockSignals();
+    CHECK_EQ(BgwPostmasterIsAlive(), 1);
+    int pipe_fd = BgwDeathPipeFd(), kept = dup(pipe_fd);
+    CHECK_EQ(close(pipe_fd), 0);
+    CHECK_EQ(BgwPostmasterIsAlive(), -EBADF);  // blocked: it looked
+    CHECK_EQ(dup2(kept, pipe_fd), pipe_fd);
+    BgwUnblockSignals();
+    CHECK_EQ(BgwPostmasterIsAlive(), 1);
+    CHECK_EQ(close(pipe_fd), 0);
+    CHECK_EQ(BgwPostmasterIsAlive(), 1);  // open: it did not
+    CHECK_EQ(raise(SIGPWR), 0);
+    CHECK_EQ(BgwPostmasterIsAlive(), -EBADF);
+    CHECK_EQ(dup2(kept, pipe_fd), pipe_fd);
+    CHECK_EQ(BgwPostmasterIsAlive(), 1);
+    CHECK_EQ(BgwSignal(SIGPWR, kBgwIgnore), 0);
+    CHECK_EQ(close(pipe_fd), 0);
+    CHECK_EQ(BgwPostmasterIsAlive(), -EBADF);  // ignored: it looked
+    _exit(0);
+  }
+  CHECK_EQ(check_wait(child), 0);
+}
+
+TEST(the_signal_of_the_postmasters_death_makes_the_next_look_read_the_pipe) {
+  adopt_orphans();
+  Family *family = shared_memory(sizeof(*family));
+  pid_t postmaster = fork();
+  if (postmaster == 0) {
+    CHECK_EQ(BgwDeathPipeCreate(), 0);
+    pid_t self = getpid();
+    pid_t child = fork();
+    if (child == 0) {
+      BgwSignalsInit();
+      CHECK_EQ(BgwDeathPipeChild(self, SIGPWR), 0);
+      CHECK_EQ(BgwSignal(SIGPWR, kBgwRecord), 0);
+      BgwUnblockSignals();
+      CHECK_EQ(BgwPostmasterIsAlive(), 1);
+      atomic_store(&family->worker, getpid());
+      while (BgwPostmasterIsAlive() == 1) continue;
+      _exit(BgwPostmasterIsAlive() == 0 ? 0 : 1);
+    }
+    for (;;) pause();
+  }
+  CHECK_WITHIN(10, atomic_load(&family->worker) != 0);
+  CHECK_EQ(kill(postmaster, SIGKILL), 0);
+  CHECK_EQ(check_wait(postmaster), 128 + SIGKILL);
+  CHECK_EQ(check_wait(family->worker), 0);
 }

@@ -1,134 +1,23 @@
-// The latch protocol of native/core/latch.c, wait_event_set.c and latch_watch.c, gone through in every interleaving: two setters and an owner that waits in
+// The latch protocol of native/core/latch.c, wait_event_set.c and latch_watch.c, and of src/ipc/latch-word.ts, gone through in every interleaving: two setters and an owner that waits in
 // blocking calls; one that waits in its event loop, with blocking waits in between; a latch that changes its owner; a wait for two latches at once.
 import { expect, test, vi } from 'vitest';
+import {
+  AS_IT_IS,
+  type LoopVariant,
+  type Variant,
+  briefWait,
+  loopOwner,
+  owner,
+  setter,
+  when,
+  withPoll,
+  withWordReset,
+  wordSetter,
+} from './latch-programs.js';
 import { type Op, type Program, type Word, explore } from './machine.js';
 
 // A loaded machine: each takes less than a second of computing.
 vi.setConfig({ testTimeout: 60_000 });
-
-/** Which parts of the protocol are left in: each model takes away one. */
-interface Variant {
-  readonly setterFence: boolean;
-  readonly sleepFence: boolean;
-  readonly resetFence: boolean;
-  readonly publishFence: boolean;
-}
-const AS_IT_IS: Variant = { setterFence: true, sleepFence: true, resetFence: true, publishFence: true };
-
-const when = (condition: boolean, op: Op): Op[] => (condition ? [op] : []);
-
-/** BgwSetLatch, after storing what the latch is about. */
-function setter(work: Word, variant: Variant): Program {
-  return [
-    { op: 'store', word: work, value: 1 },
-    ...when(variant.publishFence, { op: 'fence' }),
-    { op: 'load', word: 'is_set', reg: 'r' },
-    { op: 'branch', reg: 'r', equals: 1, to: 'out' },
-    { op: 'store', word: 'is_set', value: 1 },
-    ...when(variant.setterFence, { op: 'fence' }),
-    { op: 'load', word: 'maybe_sleeping', reg: 'r' },
-    { op: 'branch', reg: 'r', equals: 0, to: 'out' },
-    { op: 'kill' },
-    { op: 'label', name: 'out' },
-    { op: 'end' },
-  ];
-}
-
-/** BgwWaitLatch without a timeout, inlined; `done` is where it returns LATCH_SET. */
-function wait(variant: Variant): Op[] {
-  return [
-    { op: 'load', word: 'is_set', reg: 'r' },
-    { op: 'branch', reg: 'r', equals: 1, to: 'done' },
-    { op: 'label', name: 'again' },
-    { op: 'store', word: 'maybe_sleeping', value: 1 },
-    ...when(variant.sleepFence, { op: 'fence' }),
-    { op: 'load', word: 'is_set', reg: 'r' },
-    { op: 'branch', reg: 'r', equals: 1, to: 'withdraw' },
-    { op: 'sleep' },
-    { op: 'store', word: 'maybe_sleeping', value: 0 },
-    { op: 'load', word: 'is_set', reg: 'r' },
-    { op: 'branch', reg: 'r', equals: 0, to: 'again' },
-    { op: 'goto', to: 'done' },
-    { op: 'label', name: 'withdraw' },
-    { op: 'store', word: 'maybe_sleeping', value: 0 },
-    { op: 'label', name: 'done' },
-  ];
-}
-
-/** The canonical loop: reset, look at the work, wait; until both pieces of work have been seen. */
-function owner(variant: Variant): Program {
-  return [
-    { op: 'label', name: 'loop' },
-    { op: 'store', word: 'is_set', value: 0 },
-    ...when(variant.resetFence, { op: 'fence' }),
-    { op: 'load', word: 'work0', reg: 'a' },
-    { op: 'load', word: 'work1', reg: 'b' },
-    { op: 'branch', reg: 'a', equals: 0, to: 'wait' },
-    { op: 'branch', reg: 'b', equals: 1, to: 'out' },
-    { op: 'label', name: 'wait' },
-    ...wait(variant),
-    { op: 'goto', to: 'loop' },
-    { op: 'label', name: 'out' },
-    { op: 'end' },
-  ];
-}
-
-/** What of an owner with an event loop is left in. `looks`: before it sleeps, at the latch; `syncInPoll`, `syncInTurn`: where a blocking wait is. */
-interface LoopVariant {
-  readonly fence: boolean;
-  readonly looks: boolean;
-  readonly syncInPoll: boolean;
-  readonly syncInTurn: boolean;
-}
-
-/** waitLatchSync with a time that passes: announce, look, sleep for a moment, withdraw. `at` makes its labels its own. */
-function briefWait(at: string): Op[] {
-  return [
-    { op: 'store', word: 'maybe_sleeping', value: 1 },
-    { op: 'fence' },
-    { op: 'load', word: 'is_set', reg: 'r' },
-    { op: 'branch', reg: 'r', equals: 1, to: `${at}-over` },
-    { op: 'drain' },
-    { op: 'label', name: `${at}-over` },
-    { op: 'store', word: 'maybe_sleeping', value: 0 },
-  ];
-}
-
-/** The canonical loop with asynchronous waits: the event loop announces and looks (prepare), sleeps (poll), withdraws and looks (check). */
-function loopOwner({ fence, looks, syncInPoll, syncInTurn }: LoopVariant): Program {
-  return [
-    { op: 'goto', to: 'turn' },
-    { op: 'label', name: 'prepare' },
-    { op: 'store', word: 'maybe_sleeping', value: 1 },
-    ...when(fence, { op: 'fence' }),
-    ...when(looks, { op: 'load', word: 'is_set', reg: 'r' }),
-    ...when(looks, { op: 'branch', reg: 'r', equals: 1, to: 'no-sleep' }),
-    { op: 'sleep' },
-    ...(syncInPoll ? briefWait('poll') : []),
-    { op: 'goto', to: 'check' },
-    { op: 'label', name: 'no-sleep' },
-    { op: 'drain' },
-    { op: 'label', name: 'check' },
-    { op: 'store', word: 'maybe_sleeping', value: 0 },
-    { op: 'load', word: 'is_set', reg: 'r' },
-    { op: 'branch', reg: 'r', equals: 0, to: 'prepare' },
-    // JavaScript: reset, look at the work, wait again; a wait that finds the latch set does not need the loop.
-    { op: 'label', name: 'turn' },
-    { op: 'store', word: 'is_set', value: 0 },
-    { op: 'fence' },
-    { op: 'load', word: 'work0', reg: 'a' },
-    { op: 'load', word: 'work1', reg: 'b' },
-    { op: 'branch', reg: 'a', equals: 0, to: 'await' },
-    { op: 'branch', reg: 'b', equals: 1, to: 'out' },
-    { op: 'label', name: 'await' },
-    { op: 'load', word: 'is_set', reg: 'r' },
-    { op: 'branch', reg: 'r', equals: 1, to: 'turn' },
-    ...(syncInTurn ? briefWait('turn') : []),
-    { op: 'goto', to: 'prepare' },
-    { op: 'label', name: 'out' },
-    { op: 'end' },
-  ];
-}
 
 const OWNERS = { none: 0, first: 1, second: 2 } as const;
 
@@ -206,6 +95,32 @@ test.each([
   const { stuck, trace } = explore(system(variant));
   expect(stuck).toBeGreaterThan(0);
   expect(trace.length).toBeGreaterThan(0);
+});
+
+const C_OR_JAVASCRIPT: readonly { readonly what: string; readonly programs: readonly Program[] }[] = [
+  { what: 'JavaScript that sets and resets', programs: [withWordReset(owner(AS_IT_IS)), wordSetter('work0'), wordSetter('work1')] },
+  { what: 'one setter in C and one in JavaScript', programs: [owner(AS_IT_IS), setter('work0', AS_IT_IS), wordSetter('work1')] },
+  { what: 'an owner that polls before it sleeps', programs: [withPoll(owner(AS_IT_IS)), setter('work0', AS_IT_IS), wordSetter('work1')] },
+  {
+    what: 'an event loop that polls, and JavaScript that sets and resets',
+    programs: [
+      withPoll(withWordReset(loopOwner({ fence: true, looks: true, syncInPoll: false, syncInTurn: false }))),
+      wordSetter('work0'),
+      wordSetter('work1'),
+    ],
+  },
+];
+
+test.each(C_OR_JAVASCRIPT)('$what: no interleaving loses a wake-up', ({ programs }) => {
+  const { states, stuck, trace } = explore(programs);
+  expect(trace).toEqual([]);
+  expect(stuck).toBe(0);
+  expect(states).toBeGreaterThan(1_000);
+});
+
+test('a poll in place of the look after the announcement loses a wake-up', () => {
+  const blind = withPoll(loopOwner({ fence: true, looks: false, syncInPoll: false, syncInTurn: false }));
+  expect(explore([blind, wordSetter('work0'), wordSetter('work1')]).stuck).toBeGreaterThan(0);
 });
 
 const loopSystem = (variant: LoopVariant): readonly Program[] => [loopOwner(variant), setter('work0', AS_IT_IS), setter('work1', AS_IT_IS)];

@@ -14,6 +14,8 @@ export type Op =
   | { op: 'label'; name: string }
   | { op: 'store'; word: Word; value: number }
   | { op: 'load'; word: Word; reg: string }
+  /** Atomics.exchange, a locked instruction: a load, a store and a fence in one. */
+  | { op: 'exchange'; word: Word; value: number; reg: string }
   | { op: 'fence' }
   | { op: 'branch'; reg: string; equals: number; to: string }
   | { op: 'goto'; to: string }
@@ -63,6 +65,11 @@ function execute(machine: Machine, program: Program, at: number): Machine | null
       return become({ buffer: [...self.buffer, [op.word, op.value]] });
     case 'load':
       return become({ regs: { ...self.regs, [op.reg]: newest(self.buffer, op.word) ?? machine.memory[op.word] } });
+    case 'exchange': {
+      if (self.buffer.length > 0) return null;
+      const done = become({ regs: { ...self.regs, [op.reg]: machine.memory[op.word] } });
+      return { ...done, memory: { ...done.memory, [op.word]: op.value } };
+    }
     case 'fence':
       return self.buffer.length === 0 ? become({}) : null;
     case 'branch':

@@ -24,6 +24,9 @@ import {
   STATUS,
   STATUS_ACTIVITY_SIZE,
   STATUS_SIZE,
+  WAIT_EVENT_CUSTOM,
+  WAIT_EVENT_CUSTOM_MAX,
+  WAIT_EVENT_NAME_SIZE,
   layoutShmem,
 } from '../../../src/shmem/layout.js';
 
@@ -62,9 +65,10 @@ describe('layout', () => {
 
   test('header, flags, lock and counters stand apart, before the slots', () => {
     const flags = { name: 'pmsignal', at: PMSIGNAL_OFFSET, size: 4 * NUM_PMSIGNALS };
-    const locks = [BACKGROUND_WORKER_LOCK_OFFSET, SHMEM_INDEX_LOCK_OFFSET, ADDIN_SHMEM_INIT_LOCK_OFFSET];
+    const locks = [BACKGROUND_WORKER_LOCK_OFFSET, SHMEM_INDEX_LOCK_OFFSET, ADDIN_SHMEM_INIT_LOCK_OFFSET, WAIT_EVENT_CUSTOM.lock];
+    const customEvents = { name: 'count of wait events', at: WAIT_EVENT_CUSTOM.count, size: 4 };
     const lockSpans = locks.map((at) => ({ name: `lock at ${at}`, at, size: LWLOCK_SIZE }));
-    expectApart([...spans(HEADER), flags, ...lockSpans, ...spans(PARALLEL), ...spans(AREA)], layoutShmem(1, 1).slotsOffset);
+    expectApart([...spans(HEADER), flags, ...lockSpans, customEvents, ...spans(PARALLEL), ...spans(AREA)], layoutShmem(1, 1).slotsOffset);
   });
 
   test('an index entry’s fields do not overlap', () => {
@@ -87,7 +91,8 @@ describe('layout', () => {
     expect(layout.dsmRegistryOffset).toBeGreaterThanOrEqual(layout.dsmControlOffset + 128 + 32 * items);
     const dsmEnd = layout.dsmRegistryOffset + DSM_REGISTRY_ENTRIES + items * DSM_REGISTRY_ENTRY_SIZE;
     expect([layout.dsmControlOffset % 64, layout.dsmRegistryOffset % 64, DSM_REGISTRY_ENTRY_SIZE % 16]).toEqual([0, 0, 0]);
-    expect(layout.indexOffset).toBeGreaterThanOrEqual(dsmEnd);
+    expect(layout.waitEventsOffset).toBeGreaterThanOrEqual(dsmEnd);
+    expect(layout.indexOffset).toBeGreaterThanOrEqual(layout.waitEventsOffset + WAIT_EVENT_CUSTOM_MAX * WAIT_EVENT_NAME_SIZE);
     expect(layout.areaOffset).toBeGreaterThanOrEqual(layout.indexOffset + INDEX_ENTRIES * INDEX_ENTRY_SIZE);
     expect([layout.indexOffset % 8, layout.areaOffset % AREA_ALIGN]).toEqual([0, 0]);
     const end = layout.areaOffset + AREA_SLACK;

@@ -1,0 +1,103 @@
+// What processes wait for, as others see it: in the session's listing and in `bgworker ps`. Contract O-12, W-11, W-12.
+import { execFileSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+import type { Session } from '../../dist/session/client.js';
+import { dist } from '../helpers/paths.js';
+import { fixture, waitUntil } from '../helpers/index.js';
+import { end, launch, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
+
+const EVENTS = fixture('wait-events.mjs');
+const pm = sharedPostmaster({ preload: [EVENTS] });
+
+const waiting = (functionName: string, mainArg = 0) => worker(functionName, { name: `${functionName}${mainArg}`, mainArg, libraryName: EVENTS });
+
+/** Waits until the process is seen to wait for that. */
+async function seen(session: Session, pid: number, type: string | null, event: string | null): Promise<void> {
+  let last: unknown;
+  await waitUntil(
+    async () => {
+      const entry = (await session.activity()).find((candidate) => candidate.pid === pid);
+      last = [entry?.waitEventType, entry?.waitEvent];
+      return entry !== undefined && entry.waitEventType === type && entry.waitEvent === event;
+    },
+    { what: () => `process ${pid} to wait for ${type}/${event}; it waits for ${String(last)}` },
+  );
+}
+
+test.each([0, 1])('O-12: a wait that names no event shows as Extension, Extension (form %i)', async (mainArg) => {
+  const session = await openSession(pm);
+  const { handle, pid } = await launch(session, waiting('waitsForSomething', mainArg));
+  await seen(session, pid, 'Extension', 'Extension');
+  await end(session, handle);
+});
+
+test.each([0, 1])('W-11, W-12: a wait under a name of the module’s own shows it, in the listing and in `bgworker ps` (form %i)', async (mainArg) => {
+  const session = await openSession(pm);
+  const { handle, pid } = await launch(session, waiting('waitsByName', mainArg));
+  await seen(session, pid, 'Extension', 'WorkerSpiMain');
+  const table = execFileSync(process.execPath, [dist('cli/main.js'), 'ps', '-D', pm.dir], { encoding: 'utf8' });
+  expect(table.split('\n').find((line) => line.includes(`${pid}`))).toContain('| Extension/WorkerSpiMain |');
+  await end(session, handle);
+});
+
+test.each([0, 1])('a sleep on a condition variable shows its event (form %i)', async (mainArg) => {
+  const session = await openSession(pm);
+  const { handle, pid } = await launch(session, waiting('waitsForACondition', mainArg));
+  await seen(session, pid, 'Extension', 'Condition');
+  await end(session, handle);
+});
+
+test('of two waits under way the one that began last shows, then the other', async () => {
+  const session = await openSession(pm);
+  const { handle, pid } = await launch(session, waiting('waitsTwice'));
+  await seen(session, pid, 'Extension', 'Second');
+  process.kill(pid, 'SIGUSR2');
+  await seen(session, pid, 'Extension', 'First');
+  await end(session, handle);
+});
+
+test('who computes waits for nothing', async () => {
+  const session = await openSession(pm);
+  const { handle, pid } = await launch(session, waiting('computes'));
+  await waitForSaid(pm, 'computes0', 'busy');
+  const entry = (await session.activity()).find((candidate) => candidate.pid === pid);
+  expect(entry).toMatchObject({ waitEventType: null, waitEvent: null });
+  await end(session, handle);
+});
+
+test('a session’s backend waits for its client; in a call for whatever that waits for', async () => {
+  const [idle, session] = [await openSession(pm), await openSession(pm)];
+  await seen(session, idle.backendPid, 'Client', 'ClientRead');
+  expect((await session.activity()).find(({ pid }) => pid === session.backendPid)).toMatchObject({ waitEventType: null, waitEvent: null });
+  const call = idle.call(EVENTS, 'waitsForShutdown', waiting('waitsForSomething', 7));
+  await seen(session, idle.backendPid, 'IPC', 'BgWorkerShutdown');
+  const { pid } = (await session.activity()).find(({ name }) => name === 'waitsForSomething7')!;
+  process.kill(pid!, 'SIGTERM');
+  expect(await call).toBe('over');
+});
+
+test('O-12: a name has one number, in every process; names that cannot be, and too many, are errors', async () => {
+  const session = await openSession(pm);
+  await register(session, waiting('names'));
+  expect((await waitForSaid(pm, 'names0', 'names')).data).toEqual({
+    same: true,
+    other: true,
+    refused: [
+      'ErrorData XX000 cannot use custom wait event string longer than 63 characters',
+      'RangeError  the name of a wait event must have characters, and no NUL among them',
+      'TypeError  the name of a wait event must be a string, not number',
+      'RangeError  waitEventInfo must be PG_WAIT_… or WAIT_EVENT_…, not 5',
+      'TypeError  waitEventInfo must be PG_WAIT_… or WAIT_EVENT_…, not string',
+    ],
+    full: 'ErrorData 54000 too many custom wait events',
+    made: true,
+    shown: [
+      ['Extension', 'one'],
+      ['Extension', 'Extension'],
+      ['IPC', 'MessageQueueSend'],
+      ['Client', 'ClientRead'],
+      [null, null],
+      ['Extension', 'unknown wait event'],
+    ],
+  });
+});
