@@ -48,6 +48,8 @@ class Soak {
   /** Workers that were to come to their end until now. */
   expected = 0;
   turns = 0;
+  /** By a signal: what was seen until then is judged and told. */
+  interrupted = false;
   #collected = 0;
   #checkedLog = 0;
 
@@ -92,8 +94,10 @@ class Soak {
 
   async #lane(session: Session, first: number, count: number): Promise<void> {
     const STEP = 10;
-    for (let n = 0; n < count; n += STEP)
+    for (let n = 0; n < count; n += STEP) {
+      if (this.interrupted) throw new Error('interrupted');
       await this.#within(session.call(LIBRARY, 'forkInTurns', first + n, Math.min(STEP, count - n)), 'workers in turns');
+    }
   }
 
   async #atOnce(count: number, forks: number): Promise<void> {
@@ -193,6 +197,7 @@ async function soak(options: SoakOptions): Promise<Result> {
   });
   const run = new Soak(pm, options);
   const violations: string[] = [];
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => (run.interrupted = true));
   try {
     await run.run();
   } catch (err) {
