@@ -1,8 +1,8 @@
 // kill -9 of a postmaster → the last of its workers is gone. Each of them, idle in an asynchronous wait, holds the other end of a pipe: its end is theirs.
 //
 //   npm run bench:death -- [--rounds 10] [--most 1000]
-import { heading, microseconds, now, options, row, startPostmaster, table } from './lib.mjs';
-import { descriptor } from './library.mjs';
+import { heading, median, microseconds, now, options, row, startPostmaster, table } from './lib.mjs';
+import { descriptor, library } from './library.mjs';
 
 const { rounds, most } = options({ rounds: 10, most: 1000 });
 heading('A postmaster is killed: until the last of its workers is gone');
@@ -25,6 +25,24 @@ async function round(workers) {
     await postmaster.stop();
   }
 }
+
+// Once in a session's backend, which asks the kernel for the same signal as a worker.
+const LOOKS = 100_000;
+async function looks() {
+  const postmaster = await startPostmaster();
+  try {
+    const session = await postmaster.connect();
+    const times = await session.call(library, 'looksAtPostmaster', 20);
+    const reads = await session.call(library, 'readsOfLooks', LOOKS);
+    await session.close();
+    return { times, reads };
+  } finally {
+    await postmaster.stop();
+  }
+}
+
+const { times: nanoseconds, reads } = await looks();
+process.stdout.write(`postmasterIsAlive() while it lives: median ${median(nanoseconds).toFixed(1)} ns a call, ${reads} reads in ${LOOKS} calls\n\n`);
 
 const rows = [];
 for (const workers of [1, 10, 100, 1000].filter((n) => n <= most)) {

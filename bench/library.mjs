@@ -1,5 +1,5 @@
 // What the measured postmasters preload: workers' main functions, and the functions that a session calls to measure inside its backend.
-import { writeSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import {
   BGWORKER_SHMEM_ACCESS,
   BGW_NEVER_RESTART,
@@ -8,6 +8,7 @@ import {
   WL_LATCH_SET,
   backgroundWorkerUnblockSignals,
   myLatch,
+  postmasterIsAlive,
   pqsignal,
   registerDynamicBackgroundWorker,
   resetLatch,
@@ -20,7 +21,7 @@ import {
 } from 'bgworker';
 import { fileURLToPath } from 'node:url';
 
-const library = fileURLToPath(import.meta.url);
+export const library = fileURLToPath(import.meta.url);
 /** An image of a size of one's choice: live objects, as an application's would be, in megabytes. */
 export const ballast = [];
 for (let mb = Number(process.env.BENCH_BALLAST_MB ?? 0); mb > 0; mb--)
@@ -54,6 +55,27 @@ export async function handlesSignals(asynchronous) {
     else waitLatchSync(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH);
     resetLatch(myLatch);
   }
+}
+
+/** Nanoseconds that one look at the postmaster takes, many times over. Called by a session. */
+export function looksAtPostmaster(rounds) {
+  const LOOKS = 100_000;
+  const times = [];
+  for (let round = 0; round < rounds; round++) {
+    const begin = process.hrtime.bigint();
+    for (let i = 0; i < LOOKS; i++) if (!postmasterIsAlive()) throw new Error('it is not dead');
+    times.push(Number(process.hrtime.bigint() - begin) / LOOKS);
+  }
+  return times;
+}
+
+/** System calls that so many looks made, as `strace` would count them: what the kernel has counted of this process's reads (/proc/self/io, syscr). */
+export function readsOfLooks(looks) {
+  const reads = () => Number(/^syscr: (\d+)$/m.exec(readFileSync('/proc/self/io', 'latin1'))[1]);
+  const cost = -reads() + reads(); // of looking at the count itself
+  const before = reads();
+  for (let i = 0; i < looks; i++) postmasterIsAlive();
+  return reads() - before - cost;
 }
 
 export function descriptor(functionName, notifyPid) {

@@ -86,8 +86,10 @@ describe('a crash', () => {
     const bystander = `bystander-${functionName}-${mainArg}`;
     const { handle } = await launch(session, worker('idle', { name: bystander, restartTime: 3600 }));
     await waitForSaid(pm, bystander, 'ready');
-    const crasher = await register(session, worker(functionName, { name: 'crasher', type: 'crasher type', mainArg, restartTime: -1 }));
-    if (kill !== undefined) process.kill((await session.waitForBackgroundWorkerStartup(crasher)).pid as number, kill);
+    const registered = register(session, worker(functionName, { name: 'crasher', type: 'crasher type', mainArg, restartTime: -1 }));
+    if (kill !== undefined) process.kill((await session.waitForBackgroundWorkerStartup(await registered)).pid as number, kill);
+    // It may have crashed before the answer is out.
+    else await registered.catch((err: Error & { code?: string }) => expect(err.code).toBe('08006'));
     expect(await session.closed).toMatchObject({ code: '08006', message: 'the postmaster closed the session unexpectedly' });
     const again = await reopenSession(pm);
     // X-26, X-27: restarted at once, whatever the interval; the one that is never restarted is gone.
