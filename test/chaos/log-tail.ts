@@ -10,6 +10,7 @@ export class LogTail {
   readonly #chunk: Buffer = Buffer.alloc(1 << 16);
   #kept: string[] = [];
   #rest = '';
+  #closed = false;
   bytes = 0;
 
   constructor(path: string, onLine: (line: string) => void) {
@@ -17,8 +18,9 @@ export class LogTail {
     this.#onLine = onLine;
   }
 
-  /** Takes what has been written since the last time. */
+  /** Takes what has been written since the last time; nothing once it is closed. */
   read(): void {
+    if (this.#closed) return;
     for (;;) {
       const n = readSync(this.#fd, this.#chunk, 0, this.#chunk.length, this.bytes);
       if (n === 0) return;
@@ -41,6 +43,7 @@ export class LogTail {
   }
 
   close(): void {
+    this.#closed = true;
     closeSync(this.#fd);
   }
 }

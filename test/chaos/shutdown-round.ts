@@ -5,6 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type PostmasterOptions, startPostmaster } from '../helpers/postmaster.js';
+import { describeProcess } from '../helpers/processes.js';
 import { waitUntil } from '../helpers/wait-until.js';
 import { perform } from './actions.js';
 import type { Ending } from './endings.js';
@@ -24,7 +25,7 @@ export async function shutdownRound(options: PostmasterOptions, workers: number,
   const isDown = (): boolean => status !== null;
   try {
     await play(world, ending, isDown);
-    await waitUntil(isDown, { timeoutMs: END_MS, what: 'the end' }).catch(() => world.violation('the postmaster did not end'));
+    await waitUntil(isDown, { timeoutMs: END_MS, what: 'the end' }).catch(() => world.violation(`the postmaster did not end; ${remains(world)}`));
     if (isDown()) await expectEnd(world, status);
   } finally {
     world.fatal ??= 'ended';
@@ -76,7 +77,12 @@ function request(world: World, mode: keyof typeof SIGNAL): void {
 function leave(world: World): void {
   world.note('the applications leave');
   world.leaving = true;
+  world.hasLeft = true;
   for (const opened of world.sessions) world.start('close', world.close(opened));
+}
+
+function remains(world: World): string {
+  return `its children: ${world.children('any').map(describeProcess).join('; ')}; sessions: ${world.sessions.map(({ session }) => session.backendPid).join(' ')}`;
 }
 
 async function expectEnd(world: World, status: number | null): Promise<void> {

@@ -45,6 +45,8 @@ export class World {
   checkedSince = 0;
   /** The postmaster has been told to end: no new sessions. */
   leaving = false;
+  /** The applications have left: whoever gets a session after that leaves at once, or a smart shutdown would wait for it. */
+  hasLeft = false;
   handles: KnownHandle[] = [];
   /** A failure of the program itself, or the end of the postmaster: no use in going on. */
   fatal: string | null = null;
@@ -80,6 +82,7 @@ export class World {
   /** The first one keeps what led to it: the end of the run writes over the last actions and the last lines. */
   violation(text: string): void {
     this.violations.push(text);
+    this.tail.read();
     this.evidence ??= `--- last actions\n${this.lastActions.join('\n')}\n--- log\n${this.tail.last(LOG_LINES).join('\n')}\n`;
     this.note(`VIOLATION ${text}`);
   }
@@ -118,7 +121,7 @@ export class World {
     const session = await this.pm.connect().finally(() => this.opening--);
     this.tail.read();
     const opened: OpenSession = { session, era: eras, closing: false };
-    if (this.audit.eras !== eras) {
+    if (this.audit.eras !== eras || this.hasLeft) {
       await session.close();
       return null;
     }
@@ -194,7 +197,8 @@ export class World {
   }
 
   continuePostmaster(): void {
-    if (this.#postmasterStopped && this.fatal === null) this.pm.signal('SIGCONT');
+    // Another signal may have let it go before, and then it may have ended.
+    if (this.#postmasterStopped && this.fatal === null && isAlive(this.pm.pid)) this.pm.signal('SIGCONT');
     this.#postmasterStopped = false;
   }
 
