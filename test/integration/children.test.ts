@@ -12,7 +12,7 @@ const kindsOf = (files: Iterable<readonly [number, string]>): string[] =>
   [...files].map(([fd, file]) => (fd <= 2 ? `${fd}` : file.replace(/\d+/g, 'N').replace(/^.*\/postmaster\.pid/, 'postmaster.pid'))).toSorted();
 
 describe('identity', () => {
-  test('50 siblings: own pid, own session and group, and no two draw the same random numbers', async () => {
+  test('C-02: 50 siblings: own pid, own session and group, and no two draw the same random numbers', async () => {
     const session = await openSession(pm);
     const workers = await Promise.all(Array.from({ length: 50 }, (_, n) => launch(session, worker('identity', { name: `sibling${n}` }))));
     const drawn: unknown[][] = [];
@@ -53,7 +53,7 @@ describe('identity', () => {
 });
 
 describe('titles', () => {
-  test('O-20: workers and sessions, as PostgreSQL’s, with the trailing blank', async () => {
+  test('C-04, O-20: workers and sessions, as PostgreSQL’s, with the trailing blank', async () => {
     const session = await openSession(pm);
     const { handle, pid } = await launch(session, worker('idle', { name: 'a name', type: 'a type' }));
     await waitUntil(() => titleOf(pid) === 'postgres: bgworker: a name ', { what: () => `the title, which is "${titleOf(pid)}"` });

@@ -1,7 +1,7 @@
 // registerDynamicBackgroundWorker, from sessions and from workers: what is stored, what is refused, and how. Contract 1.4, 1.6, 3.1.
 import { describe, expect, test } from 'vitest';
-import type { SessionBackgroundWorker } from '../../dist/session/client.js';
-import { waitUntil } from '../helpers/index.js';
+import type { Session, SessionBackgroundWorker } from '../../dist/session/client.js';
+import { waitUntil, withPostmaster } from '../helpers/index.js';
 import {
   CALLS,
   STOPPED,
@@ -12,6 +12,7 @@ import {
   logLines,
   openSession,
   register,
+  reopenSession,
   said,
   sharedPostmaster,
   waitForSaid,
@@ -35,7 +36,7 @@ async function entryOf(name: string, fields: Partial<SessionBackgroundWorker>): 
 const hex = (text: string): string => Buffer.from(text).toString('hex').padEnd(256, '0');
 
 describe('what the worker gets', () => {
-  test('C-40: every field of the descriptor is in myBgworkerEntry, frozen, and mainArg is the argument', async () => {
+  test('C-03, C-40: every field of the descriptor is in myBgworkerEntry, frozen, and mainArg is the argument', async () => {
     const session = await openSession(pm);
     const fields = { type: 'a type', flags: 0x1001, startTime: 1, restartTime: 86_400_000, mainArg: 42, extra: 'some\0bytes' };
     const handle = await register(session, worker('entry', { name: 'entry-all', ...fields }));
@@ -181,6 +182,25 @@ describe('slots', () => {
     }
     expect(await session.registerDynamicBackgroundWorker(worker('returns'))).toBeNull();
     for (const { handle } of workers) await end(session, handle);
+  });
+
+  test('R-45, P-14: a handle is slot and generation: 1 at the first use of a slot, one more at each later one, and anew after a crash cycle', async () => {
+    await withPostmaster({ preload: [WORKERS] }, async (own) => {
+      const generations = async (session: Session): Promise<unknown[]> => {
+        const handles: unknown[] = [];
+        for (let times = 0; times < 2; times++) {
+          const { handle } = await launch(session, worker('idle'));
+          handles.push([handle.slot, Number(handle.generation)]);
+          await end(session, handle);
+        }
+        return handles;
+      };
+      const session = await own.connect();
+      expect(await generations(session)).toEqual([[0, 1], [0, 2]]); // prettier-ignore
+      await register(session, worker('procExits', { name: 'crasher', mainArg: 2 }));
+      await session.closed;
+      expect(await generations(await reopenSession(own))).toEqual([[0, 1], [0, 2]]); // prettier-ignore
+    });
   });
 
   test('R-41 comes before R-43: a bad descriptor is an error even where there is no room', async () => {

@@ -23,7 +23,7 @@ async function run(
   return { lines: lines.map((line) => line.replace(/^.*?\] /, '')), exit: logLines(pm, `"${name}" (PID ${pid})`)[0] as string, forgotten: !listed };
 }
 
-describe('exit status 0: unregistered, whatever the interval', () => {
+describe('C-13: exit status 0: unregistered, whatever the interval', () => {
   test.each([
     ['returns', 'returns', 0],
     ['resolves', 'resolves', 0],
@@ -37,7 +37,7 @@ describe('exit status 0: unregistered, whatever the interval', () => {
   });
 });
 
-describe('exit status 1: an error in the log, and restarted after the interval', () => {
+describe('C-08: exit status 1: an error in the log, and restarted after the interval', () => {
   const FRAMES = expect.stringMatching(/^CONTEXT: {2}at /) as string;
   test.each([
     ['throws', 'throws', 0, ['ERROR:  boom', FRAMES]],

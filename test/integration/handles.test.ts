@@ -19,7 +19,7 @@ describe('getBackgroundWorkerPid', () => {
     }
   });
 
-  test('H-11: a stale handle says STOPPED, while the slot has another worker', async () => {
+  test('H-11, H-21: a stale handle says STOPPED, while the slot has another worker', async () => {
     const session = await openSession(pm);
     const old = await launch(session, worker('quietlyIdle'));
     await end(session, old.handle);
@@ -124,6 +124,22 @@ describe('waits', () => {
     expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(2);
     expect(await session.waitForBackgroundWorkerStartup(handle)).toEqual(STOPPED);
     await end(session, handle);
+  });
+
+  test('H-10: STOPPED is not gone: one that waits for its restart has its slot, and is STARTED again with another pid', async () => {
+    const session = await openSession(pm);
+    const { handle, pid } = await launch(session, worker('ignoresTerm', { name: 'returns', restartTime: 1 }));
+    await waitForSaid(pm, 'returns', 'ready');
+    process.kill(pid, 'SIGUSR2');
+    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    expect((await session.activity()).filter(({ name }) => name === 'returns')).toHaveLength(1);
+    const again = await waitUntil(async () => (await session.getBackgroundWorkerPid(handle)).pid, { what: 'the restart' });
+    expect(again).not.toBe(pid);
+    await waitForSaid(pm, 'returns', 'ready', 2);
+    await session.terminateBackgroundWorker(handle);
+    await waitForSaid(pm, 'returns', 'term');
+    process.kill(again, 'SIGUSR2');
+    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
   });
 
   test('H-14: without a notification nothing ends a wait; any other one does', async () => {

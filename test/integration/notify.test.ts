@@ -103,7 +103,7 @@ describe('SIGUSR1 finds', () => {
     await waitUntil(async () => (await session.activity()).every(({ slot }) => slot === null), { what: 'the last one to go' });
   });
 
-  test('S-56, H-22: waits see a worker that is over before they look as STOPPED', async () => {
+  test('S-56, H-13, H-22: waits see a worker that is over before they look as STOPPED', async () => {
     const session = await openSession(pm);
     for (let n = 0; n < 20; n++) {
       const handle = await register(session, worker('returns', { name: 'quick' }));

@@ -96,7 +96,7 @@ describe('what is loaded', () => {
     });
   });
 
-  test('C-30: a library that is not preloaded is loaded in the child, and its _PG_init runs there, each time', async () => {
+  test('C-11, C-30, R-34: a library that is not preloaded is loaded in the child, and its _PG_init runs there, each time', async () => {
     await withPostmaster({}, async (pm) => {
       const session = await openSession(pm);
       for (const name of ['first', 'second']) {
@@ -133,7 +133,7 @@ describe('what goes wrong in the child leaves the postmaster as it was (C-38)', 
     ['C-30', module('init-throws.mjs'), 'main', ['ERROR:  thrown in _PG_init', /^CONTEXT: /]],
   ];
 
-  test('C-31 … C-38: the worker starts, says why it cannot go on, and exits with status 1', async () => {
+  test('R-47, C-31 … C-38: the worker starts, says why it cannot go on, and exits with status 1', async () => {
     await withPostmaster({}, async (pm) => {
       const session = await openSession(pm);
       for (const [index, [, libraryName, functionName, expected]] of CASES.entries()) {

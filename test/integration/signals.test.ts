@@ -26,7 +26,7 @@ async function masksOf(flags: number): Promise<Record<string, bigint>> {
 }
 
 describe('masks', () => {
-  test('C-22, C-23: everything is blocked at entry but what reports faults, SIGCONT and SIGQUIT; unblocking leaves SIGURG', async () => {
+  test('C-12, C-22, C-23: everything is blocked at entry but what reports faults, SIGCONT and SIGQUIT; unblocking leaves SIGURG', async () => {
     const { atEntry, blocked, unblocked, afterOneUnblock } = await masksOf(1);
     expect(atEntry).toBe(BLOCKABLE & ~NEVER_BLOCKED);
     expect(blocked).toBe(atEntry);
@@ -34,7 +34,7 @@ describe('masks', () => {
     expect(afterOneUnblock).toBe(unblocked); // no nesting
   });
 
-  test('7.2: what is ignored and what is caught, without the database flag and with it', async () => {
+  test('C-07, 7.2: what is ignored and what is caught, without the database flag and with it', async () => {
     const ignored = mask('SIGHUP', 'SIGUSR2', 'SIGPIPE', 'SIGTTIN', 'SIGTTOU', 'SIGXFSZ');
     const caught = mask('SIGTERM', 'SIGQUIT', 'SIGALRM', 'SIGPWR');
     const [plain, connects] = [await masksOf(1), await masksOf(3)];
@@ -91,7 +91,7 @@ describe('SIGTERM', () => {
     expect(said(pm, 'blocked', 'unblocked')).toEqual([]);
   });
 
-  test('C-20: with `die` it ends the worker in order, at its next check: exit callbacks run', async () => {
+  test('C-20, C-21: with `die` it ends the worker in order, at its next check: exit callbacks run', async () => {
     const session = await openSession(pm);
     const { handle, pid } = await launch(session, worker('diesWhenAsked', { name: 'dies' }));
     await waitForSaid(pm, 'dies', 'ready');

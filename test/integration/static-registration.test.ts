@@ -14,7 +14,7 @@ function registering<T>(workers: readonly object[], body: (pm: Postmaster) => Pr
 }
 
 describe('order', () => {
-  test('R-32: the last registered gets slot 0 and is forked first; R-24, R-29: each is logged, and copied', async () => {
+  test('R-20, R-32: the last registered gets slot 0 and is forked first; R-24, R-29: each is logged, and copied', async () => {
     const workers = ['a', 'b', 'c'].map((name) => ({ name, functionName: 'idle' }));
     await registering(workers, async (pm) => {
       for (const { name } of workers) await waitForSaid(pm, name, 'ready');
@@ -36,6 +36,18 @@ describe('order', () => {
       expect(logLines(pm, 'starting background worker')).toEqual(started);
     });
   });
+});
+
+test('R-40: a dynamic registration in the postmaster gives null, and nothing is logged', async () => {
+  const worker = { name: 'once', functionName: 'idle' };
+  await registering(
+    [worker],
+    async (pm) => {
+      expect(logLines(pm, '@register dynamic')).toEqual(['LOG:  @register dynamic null']);
+      expect(logLines(pm, 'registering background worker')).toHaveLength(1);
+    },
+    { env: { BGW_TEST_REGISTER_DYNAMIC: '1' } },
+  );
 });
 
 describe('refusals are lines in the log, and the server starts', () => {

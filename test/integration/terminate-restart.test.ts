@@ -67,7 +67,7 @@ describe('terminateBackgroundWorker', () => {
     process.kill(program, 'SIGKILL');
   });
 
-  test('twice is once', async () => {
+  test('H-04: twice is once', async () => {
     const session = await openSession(pm);
     const { handle } = await launch(session, worker('idle'));
     await Promise.all([session.terminateBackgroundWorker(handle), session.terminateBackgroundWorker(handle)]);

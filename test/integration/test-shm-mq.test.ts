@@ -29,7 +29,7 @@ const random = (seed: number, length: number): string => {
 };
 
 // W-24's own sizes and counts, but for the fourth's, which is cut to its tenth.
-describe.each(['test_shm_mq', 'test_shm_mq_async', 'test_shm_mq_pipelined'])('W-24: %s', (form) => {
+describe.each(['test_shm_mq', 'test_shm_mq_async', 'test_shm_mq_pipelined'])('W-20, W-24: %s', (form) => {
   test.each([
     ['an empty message', 1024, '', 2000, 1],
     ['one byte', 1024, 'a', 2001, 1],

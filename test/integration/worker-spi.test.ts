@@ -57,7 +57,7 @@ async function activity(application: string): Promise<unknown[][]> {
 }
 
 describe('worker_spi, preloaded', () => {
-  test('W-01 W-02 W-04 static workers: as many as the settings say, with names, types, tables, and lines in the log', () =>
+  test('W-01 W-02 W-04 W-05 static workers: as many as the settings say, with names, types, tables, and lines in the log', () =>
     withWorkerSpi({ settings: { 'worker_spi.total_workers': 3 } }, async (pm) => {
       const session = await openSession(pm);
       const workers = (await session.activity()).filter(({ kind }) => kind === 'background worker');

@@ -19,7 +19,7 @@ describe('as PostgreSQL 15 writes it', () => {
         'P5=     |i7=       |b14=postmaster    |q=',
     ));
 
-  test('a background worker: its type, and a number of its own for each line', () =>
+  test('O-04: a background worker: its type, and a number of its own for each line', () =>
     expect(
       logStatusFormat(EVERYTHING, context('2026-11-22T20:23:31.090Z', { pid: 15390, backendType: 'logical replication launcher' }), '00000', 1),
     ).toBe(

@@ -160,7 +160,7 @@ describe('random histories', () => {
     );
   });
 
-  test('every slot in use belongs to a registered worker, once the changes have been looked at', () => {
+  test('S-14: every slot in use belongs to a registered worker, once the changes have been looked at', () => {
     fc.assert(
       fc.property(anyWorld, fc.array(moves, { maxLength: 50 }), (make, list) => {
         const world = play(make, list);

@@ -91,7 +91,7 @@ describe('BackgroundWorkerStateChange', () => {
     expect(world.names()).toEqual(['b', 'a', 'static']);
   });
 
-  test('S-08: two that came with one signal are taken in slot order', () => {
+  test('P-11, S-08: two that came with one signal are taken in slot order', () => {
     const world = new World({ hasDatabase: true });
     world.tell({ type: 'initialised' });
     world.fillSlot(descriptor('a'));
