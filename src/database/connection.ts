@@ -31,9 +31,6 @@ export const BGWORKER_BYPASS_ROLELOGINCHECK = 0x0002;
 /** OID of the database that this process is connected to; 0 before, and when it is connected to none. A live binding. @pg MyDatabaseId */
 export let myDatabaseId = 0;
 
-/** How often the server looks whether a worker whose query it runs is still there. */
-const CHECK_INTERVAL = '1s';
-
 /** PostgreSQL's processing mode, as far as it matters here: "init" until this is set. */
 let initialized = false;
 
@@ -95,7 +92,6 @@ async function initialize(owner: ConnectionOwner, flags: number, open: (conninfo
     const connection = await open(workerConninfo());
     // Ends the server's side in order, also when the process leaves in the middle of a transaction. PostgreSQL: ShutdownPostgres.
     beforeShmemExit(() => connection.closeSync());
-    await watchForOurEnd(connection);
     receiveNotifications(connection);
     myDatabaseId = connection.databaseOid;
     setDatabaseConnection(connection);
@@ -106,21 +102,6 @@ async function initialize(owner: ConnectionOwner, flags: number, open: (conninfo
     throw err;
   }
   checkForInterrupts();
-}
-
-/**
- * Asks the server to look now and then, while a query runs, whether we are still there: a worker that left from inside a signal handler, or by SIGKILL, could not
- * cancel its query, which would go on and hold its locks. A setting that somebody made for the database or the role stands; a server before release
- * 14, or on another system than Linux, has no such look.
- */
-async function watchForOurEnd(connection: DatabaseConnection): Promise<void> {
-  const name = 'client_connection_check_interval';
-  const text = `SELECT pg_catalog.set_config('${name}', '${CHECK_INTERVAL}', false) WHERE pg_catalog.current_setting('${name}', true) = '0'`;
-  try {
-    await connection.run({ text, offset: 0 });
-  } catch (err) {
-    if (!(err instanceof ErrorData) || err.severity !== 'ERROR' || err.code === ERRCODE_QUERY_CANCELED) throw err;
-  }
 }
 
 function workerConninfo(): pg.ClientConfig {

@@ -96,8 +96,8 @@ export class CopyOutQuery extends ProtocolQuery<CopyResult> {
     if (!this.data.push(piece)) this.#connection?.stream.pause();
   }
 
-  override handleCommandComplete(message: { text: string }): void {
-    this.#affected = commandTag(message.text).affected ?? 0;
+  protected override completed(tag: string): void {
+    this.#affected = commandTag(tag).affected ?? 0;
   }
 
   /** The exchange is over: with an error, or with all data handed out. */
@@ -187,8 +187,8 @@ export class CopyInQuery extends ProtocolQuery<CopyResult> {
     this.#end();
   }
 
-  override handleCommandComplete(message: { text: string }): void {
-    this.#affected = commandTag(message.text).affected ?? 0;
+  protected override completed(tag: string): void {
+    this.#affected = commandTag(tag).affected ?? 0;
     this.#end();
   }
 

@@ -36,6 +36,8 @@ export interface Exchange {
 
 /** One statement, as part of a command string. */
 export interface Command extends Pick<StatementOptions, 'types' | 'prepared'>, Pick<Exchange, 'cancellation' | 'signal'> {
+  /** Runs before it, in the same round trip. */
+  readonly first?: string;
   readonly text: string;
   /** Where it begins in the command string. */
   readonly offset: number;
@@ -49,6 +51,8 @@ export class DatabaseConnection {
   readonly #client: pg.Client;
   readonly #parameters: Map<string, string>;
   #unneeded: string[] = [];
+  /** The BEGIN that goes along with the next exchange. */
+  #beginPending = false;
   readonly #silence: SilenceWatch;
   /** What is under way. */
   #current: { readonly abandoned: AbortSignal | undefined; readonly over: Promise<void> } | null = null;
@@ -86,6 +90,29 @@ export class DatabaseConnection {
     this.#client.on('notification', listener);
   }
 
+  /**
+   * A transaction begins, with the next exchange: a round trip is saved, and a transaction in which nothing is run costs none.
+   */
+  beginLater(): void {
+    this.#beginPending = true;
+  }
+
+  /**
+   * The transaction is to end, unless that has been said already. Is there one for the server to end? Not where nothing was run in it, nor where its beginning was
+   * cancelled. Waits for what nobody else waits for.
+   */
+  async hasBegun(): Promise<boolean> {
+    await this.#abandonedEnds();
+    if (!this.#beginPending) return !this.isIdle;
+    this.#beginPending = false;
+    return false;
+  }
+
+  /** Nothing is under way, and the server is in no transaction. */
+  get isIdle(): boolean {
+    return this.#current === null && this.transactionStatus === 'I';
+  }
+
   /** A prepared statement that nobody needs any more: closed along with the next exchange. */
   closeStatement(name: string): void {
     this.#unneeded.push(name);
@@ -96,8 +123,9 @@ export class DatabaseConnection {
    * @throws ErrorData as the server words it; TypeError for a value that cannot be a parameter
    */
   run(statement: Command, values: readonly unknown[] = [], limit = 0, command: string = statement.text): Promise<StatementResult> {
-    const { text, offset, types, prepared, cancellation, signal } = statement;
+    const { text, offset, types, prepared, cancellation, signal, first } = statement;
     const query = new StatementQuery({ ...(prepared === undefined ? { text } : { prepared }), values, types, limit });
+    if (first !== undefined) query.runFirst = [first];
     return this.perform(query, { cancellation, signal, error: (err) => statementError(err, command, text, offset) });
   }
 
@@ -107,7 +135,7 @@ export class DatabaseConnection {
    * @throws what the exchange makes of the server's error; the connection's end does not return
    */
   async perform<T>(query: ProtocolQuery<T>, exchange: Exchange): Promise<T> {
-    while (this.#current?.abandoned?.aborted === true) await this.#current.over;
+    if (this.#current?.abandoned?.aborted === true) await this.#abandonedEnds();
     if (this.#current !== null) {
       const hint = 'A transaction runs one command at a time: await the earlier one first.';
       throw new ErrorData({ code: ERRCODE_OBJECT_IN_USE, message: 'another command is already in progress', hint });
@@ -117,6 +145,8 @@ export class DatabaseConnection {
     this.#silence.begin();
     query.closeFirst = this.#unneeded;
     this.#unneeded = [];
+    if (this.#beginPending) query.runFirst = ['BEGIN', ...query.runFirst];
+    this.#beginPending = false;
     try {
       this.#client.query(query as unknown as pg.Submittable);
       return await interruptible(this.#client, query.done, exchange);
@@ -137,6 +167,10 @@ export class DatabaseConnection {
       ended();
       this.#silence.end();
     }
+  }
+
+  async #abandonedEnds(): Promise<void> {
+    while (this.#current?.abandoned?.aborted === true) await this.#current.over;
   }
 
   /** Ends the connection in an orderly way; a transaction under way is rolled back. */

@@ -8,8 +8,11 @@ import { abandonable } from './cancel.js';
 import { connectClient, hangUp } from './connect.js';
 import type { DatabaseConninfo } from './conninfo.js';
 import { type ConnectionOwner, DatabaseConnection } from './database-connection.js';
-import { connectError } from './server-error.js';
+import { connectError, endsConnection } from './server-error.js';
 import { runStatement } from './statement-query.js';
+
+/** How often the server looks whether a worker whose query it runs is still there. */
+const CHECK_INTERVAL = '1s';
 
 export interface OpenConnectionOptions {
   readonly conninfo: DatabaseConninfo;
@@ -45,7 +48,8 @@ export async function openConnection(options: OpenConnectionOptions): Promise<Da
   try {
     const establish = async (): Promise<number> => {
       await settleFormats(client, parameters);
-      return options.database === null ? 0 : currentDatabaseOid(client);
+      const databaseOid = await introduceOurselves(client);
+      return options.database === null ? 0 : databaseOid;
     };
     const oid = await abandonable(establish(), () => client.connection.stream.destroy());
     return new DatabaseConnection(client, parameters, oid, owner);
@@ -102,8 +106,20 @@ async function settleFormats(client: pg.Client, parameters: Map<string, string>)
   if (!parameters.get('DateStyle')?.startsWith('ISO')) await runStatement(client, "SET DateStyle = 'ISO'");
 }
 
-async function currentDatabaseOid(client: pg.Client): Promise<number> {
-  const result = await runStatement(client, 'SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()');
+/**
+ * Which database this is; and asks the server to look now and then, while a query runs, whether we are still there: a worker that left from inside a signal
+ * handler, or by SIGKILL, could not cancel its query, which would go on and hold its locks. A setting that somebody made for the database or the role
+ * stands; a server before release 14 has no such look, and one on another system than Linux refuses it.
+ */
+async function introduceOurselves(client: pg.Client): Promise<number> {
+  const name = 'client_connection_check_interval';
+  const lookForUs = `CASE WHEN pg_catalog.current_setting('${name}', true) = '0' THEN pg_catalog.set_config('${name}', '${CHECK_INTERVAL}', false) END`;
+  const database = 'SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()';
+  const ask = (text: string): ReturnType<typeof runStatement> => runStatement(client, text);
+  const result = await ask(`SELECT (${database}) AS oid, ${lookForUs}`).catch((err: unknown) => {
+    if (endsConnection(err)) throw err;
+    return ask(database);
+  });
   const oid = result.rows[0]?.['oid'];
   if (typeof oid === 'number') return oid;
   throw fatal(ERRCODE_UNDEFINED_DATABASE, `database "${client.database}" does not exist`);

@@ -42,6 +42,10 @@ export abstract class ProtocolQuery<Result> {
   failure: unknown = undefined;
   /** Names of prepared statements that nobody needs any more: closed in the same write, so that it costs no round trip. */
   closeFirst: readonly string[] = [];
+  /** Statements without parameters, and without rows, that are run first, in the same write: an error of theirs is this query's, which is not run then. */
+  runFirst: readonly string[] = [];
+  /** How many of them the server has not run yet. */
+  #ahead = 0;
   #resolve!: (result: Result) => void;
   #reject!: (reason: unknown) => void;
 
@@ -60,13 +64,24 @@ export abstract class ProtocolQuery<Result> {
   submit(connection: Protocol): void {
     connection.stream.cork();
     for (const name of this.closeFirst) connection.close({ type: 'S', name });
+    this.#ahead = this.runFirst.length;
+    for (const text of this.runFirst) {
+      connection.parse({ text, name: '', types: [] });
+      connection.bind({ values: [] });
+      connection.execute({ rows: 0 });
+    }
     this.send(connection);
     connection.stream.uncork();
   }
 
   handleRowDescription(_message: { fields: pg.FieldDef[] }): void {}
   handleDataRow(_message: { fields: (string | null)[] }): void {}
-  handleCommandComplete(_message: { text: string }, _connection: Protocol): void {}
+  handleCommandComplete(message: { text: string }): void {
+    if (this.#ahead > 0) this.#ahead--;
+    else this.completed(message.text);
+  }
+  /** The statement has been run; what the server says of it. */
+  protected completed(_tag: string): void {}
   /** The row limit was reached. The Sync is on its way already; the portal goes with the transaction, or with the next one. */
   handlePortalSuspended(): void {}
   handleEmptyQuery(_connection: Protocol): void {}

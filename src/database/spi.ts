@@ -107,11 +107,23 @@ export function checkArrays(caller: string, { values, argTypes }: { values?: unk
 }
 
 /** The statements of a command. */
-export function parseCommand(conn: DatabaseConnection, command: string): SqlStatement[] {
+export function parseCommand(conn: DatabaseConnection, command: string): readonly SqlStatement[] {
+  const key = `${conn.standardConformingStrings ? '' : '\\'}${command}`;
+  const known = recentCommands.get(key);
+  if (known !== undefined) return known;
   // The server would take what follows for another message.
   if (command.includes('\0')) throw new ErrorData({ code: ERRCODE_SYNTAX_ERROR, message: 'null character not permitted in a command' });
-  return splitStatements(command, conn.standardConformingStrings);
+  const statements = splitStatements(command, conn.standardConformingStrings);
+  if (command.length > LONGEST_KEPT) return statements;
+  if (recentCommands.size === MOST_KEPT) recentCommands.clear();
+  recentCommands.set(key, statements);
+  return statements;
 }
+
+/** Commands as they were cut into statements: most workers run the same few all their life. */
+const recentCommands = new Map<string, readonly SqlStatement[]>();
+const MOST_KEPT = 100;
+const LONGEST_KEPT = 2000;
 
 /** Runs statements one after the other; the result is the last one's. */
 export async function runStatements(

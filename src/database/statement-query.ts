@@ -94,7 +94,7 @@ export class StatementQuery extends ProtocolQuery<StatementResult> {
     }
   }
 
-  override handleCommandComplete(message: { text: string }): void {
-    ({ tag: this.#tag, affected: this.#affected } = commandTag(message.text));
+  protected override completed(tag: string): void {
+    ({ tag: this.#tag, affected: this.#affected } = commandTag(tag));
   }
 }

@@ -55,6 +55,9 @@ export function getCurrentTransactionNestLevel(): number {
 
 /**
  * Begins a transaction. Its isolation level, and whether it may write, are the session's defaults; `SET TRANSACTION …` as its first command says otherwise.
+ *
+ * DIFFERS FROM POSTGRES: the server begins it along with its first command, so that it costs no round trip of its own: `now()` is the time of that command, and
+ * nobody sees an idle transaction before it.
  * @throws ErrorData where one is under way
  * @example await startTransactionCommand();
  * @pg StartTransactionCommand
@@ -63,12 +66,7 @@ export async function startTransactionCommand(): Promise<void> {
   const conn = connected();
   if (started) throw unexpectedState('StartTransactionCommand');
   [started, failed] = [true, false];
-  try {
-    await conn.run({ text: 'BEGIN', offset: 0, cancellation: 'if it waits' });
-  } catch (err) {
-    started = false;
-    throw err;
-  }
+  conn.beginLater();
 }
 
 /**
@@ -91,10 +89,10 @@ export async function commitTransactionCommand(): Promise<void> {
   if (subtransactions.length > 0) throw unexpectedState('CommitTransactionCommand');
   let end: TransactionEnd = 'abort';
   try {
-    await conn.run({ text: 'COMMIT', offset: 0, cancellation: 'if it waits' });
+    if (await conn.hasBegun()) await conn.run({ text: 'COMMIT', offset: 0, cancellation: 'if it waits' });
     end = 'commit';
   } finally {
-    started = conn.transactionStatus !== 'I';
+    started = !conn.isIdle;
     if (!started) ended(end, 1);
   }
 }
@@ -108,9 +106,9 @@ export async function abortCurrentTransaction(): Promise<void> {
   if (!started) return;
   const conn = connected();
   try {
-    await conn.run({ text: 'ROLLBACK', offset: 0, cancellation: 'never' });
+    if (await conn.hasBegun()) await conn.run({ text: 'ROLLBACK', offset: 0, cancellation: 'never' });
   } finally {
-    started = conn.transactionStatus !== 'I';
+    started = !conn.isIdle;
     if (!started) {
       subtransactions.length = 0;
       ended('abort', 1);
@@ -136,7 +134,7 @@ export async function beginInternalSubTransaction(name: string | null): Promise<
   const conn = inTransaction();
   if (isAbortedTransactionBlockState()) throw transactionFailed();
   const savepoint = quoteIdentifier(name ?? `bgw ${subtransactions.length + 1}`);
-  await conn.run({ text: `SAVEPOINT ${savepoint}`, offset: 0, cancellation: 'if it waits' });
+  await failing(() => conn.run({ text: `SAVEPOINT ${savepoint}`, offset: 0, cancellation: 'if it waits' }));
   subtransactions.push(savepoint);
 }
 
@@ -170,8 +168,7 @@ export async function rollbackAndReleaseCurrentSubTransaction(): Promise<void> {
     conn.owner.fatal({ message: error.message, code: error.code });
     throw error;
   }
-  await conn.run({ text: `ROLLBACK TO SAVEPOINT ${savepoint}`, offset: 0, cancellation: 'never' });
-  await conn.run({ text: `RELEASE SAVEPOINT ${savepoint}`, offset: 0, cancellation: 'never' });
+  await conn.run({ text: `RELEASE SAVEPOINT ${savepoint}`, first: `ROLLBACK TO SAVEPOINT ${savepoint}`, offset: 0, cancellation: 'never' });
   subtransactions.pop();
   failed = false;
   ended('subabort', 2 + subtransactions.length);

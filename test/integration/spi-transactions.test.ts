@@ -6,6 +6,55 @@ import { errorOf, failing, rows, sharedServer, spi, transaction } from './spi-su
 
 const shared = sharedServer();
 
+describe('a transaction', () => {
+  const states = (): Promise<unknown[][]> => shared.server.sql(`SELECT state FROM pg_stat_activity WHERE application_name = 'test worker'`);
+
+  test('begins with its first command, in the same round trip; one without commands sends nothing', async () => {
+    await spi.startTransactionCommand();
+    expect(shared.connection.transactionStatus).toBe('I');
+    await spi.commitTransactionCommand();
+    await spi.startTransactionCommand();
+    await spi.abortCurrentTransaction();
+    const xids = await transaction(async () => {
+      const first = await rows('SELECT pg_current_xact_id()::text AS xid, now()::text AS now');
+      expect(shared.connection.transactionStatus).toBe('T');
+      return [first, await rows('SELECT pg_current_xact_id()::text AS xid, now()::text AS now')];
+    });
+    expect(xids[0]).toEqual(xids[1]);
+    expect([shared.connection.transactionStatus, shared.owner.reports]).toEqual(['I', []]);
+    expect(await states()).toEqual([['idle']]);
+  });
+
+  test('whose first command fails has begun, and has failed; the next one has nothing of it', async () => {
+    expect(await failing(() => spi.spiExecute('SELECT 1/0'))).toMatchObject({ code: '22012' });
+    expect(await failing(() => spi.beginInternalSubTransaction('x'.repeat(3)).then(() => spi.spiExecute('nonsense')))).toMatchObject({ code: '42601' });
+    expect(await transaction(() => rows('SELECT 1 AS one'))).toEqual([{ one: 1 }]);
+    expect(shared.owner.reports).toEqual([]);
+  });
+
+  test('whose beginning was cancelled is over for the server: aborting it says nothing there', async () => {
+    await spi.startTransactionCommand();
+    spi.spiConnect();
+    const gone = new AbortController();
+    const command = spi.spiExecute('SELECT pg_sleep(60)', { signal: gone.signal });
+    gone.abort();
+    expect(await errorOf(command)).toMatchObject({ code: '57014' });
+    await spi.abortCurrentTransaction();
+    expect([shared.connection.transactionStatus, shared.owner.reports]).toEqual(['I', []]);
+  });
+
+  test('a command that nobody awaited is not passed over by an abort', async () => {
+    await spi.startTransactionCommand();
+    spi.spiConnect();
+    const command = spi.spiExecute('SELECT pg_sleep(0.05)');
+    expect(await errorOf(spi.abortCurrentTransaction())).toMatchObject({ code: '55006' });
+    await command;
+    expect(shared.connection.transactionStatus).toBe('T');
+    await spi.abortCurrentTransaction();
+    expect(shared.connection.transactionStatus).toBe('I');
+  });
+});
+
 describe('subtransactions', () => {
   test('one that is rolled back takes its work and its error with it; the transaction goes on', async () => {
     await shared.server.sql('CREATE TABLE subs (a int PRIMARY KEY)');
