@@ -27,6 +27,7 @@ export {
   myDatabaseId,
 } from './database/connection.js';
 export * from './database/spi-codes.js';
+export { getDatabaseOid, getRoleOid } from './database/catalog-oid.js';
 export * from './database/pg-type.js';
 export { spiConnect, spiFinish } from './database/spi-connect.js';
 export { type SPIExecuteOptions, type SPIField, type SPIResult, type SPIRunOptions, spiExecute, tableBeginscanCatalog } from './database/spi.js';

@@ -50,6 +50,8 @@ import {
   elog,
   ereport,
   getConfigOption,
+  getDatabaseOid,
+  getRoleOid,
   markGUCPrefixReserved,
   myBgworkerEntry,
   myLatch,
@@ -112,22 +114,22 @@ export function _PG_init() {
  * Launches a worker from a session: `session.call('./examples/worker-spi/worker_spi.mjs', 'worker_spi_launch', 3)`.
  *
  * @param {number} index the number of the worker's schema
- * @param {number} [dboid] OID of the database; 0: the settings say which, and as which role
- * @param {number} [roleoid] OID of the role
+ * @param {number} [dboid] OID of the database; 0: the one in the settings
+ * @param {number} [roleoid] OID of the role; 0: the one in the settings
  * @param {readonly string[]} [flags] 'ALLOWCONN', 'ROLELOGINCHECK'
  * @returns {Promise<number | null>} the worker's pid; null where no slot is free
  */
 export async function worker_spi_launch(index, dboid = 0, roleoid = 0, flags = []) {
-  // PostgreSQL completes a lone OID with the settings' other name. A session's backend has no database in which to look that one up.
-  if (dboid === 0 ? roleoid !== 0 : roleoid === 0 && getConfigOption('worker_spi.role') !== null) {
-    ereport(ERROR, { code: '0A000', message: 'the OIDs of database and role must be given together' });
-  }
+  const bypass = connectionFlags(flags);
+  const role = setting('worker_spi.role');
+  const database = dboid === 0 ? await getDatabaseOid(String(setting('worker_spi.database')), false) : dboid;
+  const user = roleoid === 0 && role !== null ? await getRoleOid(role, false) : roleoid; // 0: the superuser
   const handle = registerDynamicBackgroundWorker({
     ...workerSpi,
     name: `worker_spi dynamic worker ${index}`,
     type: 'worker_spi dynamic',
     mainArg: index,
-    extra: new Uint8Array(Uint32Array.of(dboid, roleoid, connectionFlags(flags)).buffer),
+    extra: new Uint8Array(Uint32Array.of(database, user, bypass).buffer),
     notifyPid: myProcPid, // without it there would be nothing to wait for
   });
   if (handle === null) return null;
@@ -190,7 +192,7 @@ export async function worker_spi_main(index) {
   }
 }
 
-/** To the database that the launcher named by OID, else to the one in the settings. */
+/** To the database that the launcher named by OID; a static worker, to the one in the settings. */
 async function connectToDatabase() {
   const extra = myBgworkerEntry?.extra ?? new Uint8Array(12);
   const [dboid = 0, roleoid = 0, flags = 0] = new Uint32Array(extra.slice(0, 12).buffer);

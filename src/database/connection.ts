@@ -104,7 +104,8 @@ async function initialize(owner: ConnectionOwner, flags: number, open: (conninfo
   checkForInterrupts();
 }
 
-function workerConninfo(): pg.ClientConfig {
+/** Which server this process connects to, and how. @throws ErrorData 55000 where there is none */
+export function workerConninfo(): pg.ClientConfig {
   const conninfo = databaseConninfo(getConfigOption('database'), dataDir);
   if (conninfo !== null) return conninfo;
   throw new ErrorData({

@@ -174,6 +174,11 @@ export async function rollbackAndReleaseCurrentSubTransaction(): Promise<void> {
   ended('subabort', 2 + subtransactions.length);
 }
 
+/** Has this process a connection? */
+export function hasConnection(): boolean {
+  return connection !== null;
+}
+
 /** The connection; without one, an ERROR. */
 export function connected(): DatabaseConnection {
   if (connection !== null) return connection;

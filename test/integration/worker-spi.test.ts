@@ -166,6 +166,43 @@ describe('worker_spi, not preloaded', () => {
     await end(...pids);
   });
 
+  test('W-03 a lone OID is completed by the settings, and so is none at all', () =>
+    withWorkerSpi({ settings: { 'worker_spi.database': 'halves', 'worker_spi.role': 'halfrole', 'worker_spi.total_workers': 1 } }, async (pm) => {
+      // Its static worker has been told no OIDs, and tries as often as there is no such role: once.
+      await pm.waitForLog('FATAL:  role "halfrole" does not exist\n');
+      const session = await openSession(pm);
+      await expect(session.call(WORKER_SPI, 'worker_spi_launch', 20)).rejects.toMatchObject({
+        code: '3D000',
+        message: 'database "halves" does not exist',
+      });
+      const [postgres, superuser] = [
+        await oid(`SELECT oid FROM pg_database WHERE datname = 'postgres'`),
+        await oid(`SELECT oid FROM pg_roles WHERE rolname = 'postgres'`),
+      ];
+      await expect(session.call(WORKER_SPI, 'worker_spi_launch', 20, postgres)).rejects.toMatchObject({
+        code: '42704',
+        message: 'role "halfrole" does not exist',
+      });
+      await sql('CREATE DATABASE halves');
+      await sql('CREATE ROLE halfrole SUPERUSER LOGIN');
+      const launches: [dboid: number, roleoid: number][] = [
+        [postgres, 0],
+        [0, superuser],
+        [0, 0],
+      ];
+      const pids: number[] = [];
+      for (const [i, [dboid, roleoid]] of launches.entries()) {
+        pids.push((await session.call(WORKER_SPI, 'worker_spi_launch', 20 + i, dboid, roleoid)) as number);
+        await pm.waitForLog(`worker_spi dynamic worker ${20 + i} initialized with`);
+      }
+      expect((await activity('worker_spi dynamic')).map(([database, user]) => [database, user])).toEqual([
+        ['halves', 'halfrole'],
+        ['halves', 'postgres'],
+        ['postgres', 'halfrole'],
+      ]);
+      await end(...pids);
+    }));
+
   test('W-14 a database that allows no connections: the log says so', async () => {
     await sql('CREATE DATABASE noconndb ALLOW_CONNECTIONS false');
     const session = await openSession(owner);
@@ -194,7 +231,6 @@ describe('worker_spi, not preloaded', () => {
     ['2202E', 'flags array must be one-dimensional', [0, 0, 'ALLOWCONN']],
     ['22004', 'flags array must not contain nulls', [0, 0, ['ALLOWCONN', null]]],
     ['22023', 'incorrect flag value found in array', [0, 0, ['ALLOWCONN', 'allowconn']]],
-    ['0A000', 'the OIDs of database and role must be given together', [0, 10]],
   ])('W-03 worker_spi_launch: %s %s', async (code, message, args) => {
     const session = await openSession(owner);
     await expect(session.call(WORKER_SPI, 'worker_spi_launch', 1, ...args)).rejects.toMatchObject({ code, message });
