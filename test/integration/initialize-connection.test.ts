@@ -1,8 +1,10 @@
 // backgroundWorkerInitializeConnection and …ByOid, rule by rule (contract section D), on a real server: where a worker gets to, and what it dies of.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import pg from 'pg';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { fixture } from '../helpers/index.js';
-import { STOPPED, WORKERS, logLines, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
+import { fixture, isAlive, waitUntil } from '../helpers/index.js';
+import { STOPPED, WORKERS, launch, logLines, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('database-workers.mjs');
 const pm = sharedPostmaster({ preload: [WORKERS, LIBRARY], settings: { database: 'owned' }, env: { BGWORKER_TEST_NOSYNC: '1' } });
@@ -10,12 +12,14 @@ const pm = sharedPostmaster({ preload: [WORKERS, LIBRARY], settings: { database:
 const FIXTURE = [
   'CREATE ROLE nolog NOLOGIN',
   'CREATE ROLE plain LOGIN',
+  'CREATE ROLE barred LOGIN',
   'CREATE ROLE one_only LOGIN CONNECTION LIMIT 1',
   'CREATE DATABASE closed ALLOW_CONNECTIONS false',
   'CREATE DATABASE private',
   'REVOKE CONNECT ON DATABASE private FROM PUBLIC',
   'CREATE DATABASE tuned',
   `ALTER DATABASE tuned SET work_mem = '5MB'`,
+  `ALTER DATABASE tuned SET session_preload_libraries = 'plpgsql'`,
   `ALTER ROLE plain SET work_mem = '6MB'`,
 ];
 
@@ -78,9 +82,26 @@ describe('who gets in, and as whom', () => {
       database: 'tuned',
       role: 'postgres',
       work_mem: '5MB',
+      preloaded: 'error',
       again: 'ERROR XX000 invalid processing mode in background worker',
       oid: true,
     });
+  });
+
+  // DIFFERS FROM POSTGRES: release 15 loads none of these for its workers. Ours is a client, and who has a library loaded into every client counts on that.
+  test('D-14: session_preload_libraries holds for a worker’s connection as for any client’s, and only where it is set', async () => {
+    expect(await life(['tuned', null])).toMatchObject({ preloaded: 'error' });
+    expect(await life(['postgres', null])).toMatchObject({ preloaded: null });
+  });
+
+  // DIFFERS FROM POSTGRES: pg_stat_activity has the database that the connection had to be made to; C's is NULL.
+  test('D-02: a null database: shared catalogs, no OID, and FATAL for everything else', async () => {
+    const session = await openSession(pm);
+    await register(session, worker('connectsToNone', { name: 'none', flags: 3, libraryName: LIBRARY }));
+    expect((await waitForSaid(pm, 'none', 'connected')).data).toEqual({ template0: true, oid: 0 });
+    const pid = /background worker "none" \(PID (\d+)\) exited with exit code 1/;
+    await pm.waitForLog(pid);
+    expect(logLines(pm, `[${pid.exec(pm.log())?.[1]}] FATAL`)).toHaveLength(1);
   });
 
   test('D-12: by name and by OID, with the settings of the role; 0 stands for null', async () => {
@@ -89,6 +110,22 @@ describe('who gets in, and as whom', () => {
     expect(await life([await databaseOid('tuned'), await roleOid('plain')])).toMatchObject(plain);
     expect(await life([await databaseOid('tuned'), 0])).toMatchObject({ database: 'tuned', role: 'postgres' });
   });
+});
+
+describe('a connected worker', () => {
+  // The rule is of a release to come, whose BGWORKER_INTERRUPTIBLE has the server end such workers; W-16 says what happens to those without it.
+  test('D-20 W-16: holds up CREATE DATABASE … TEMPLATE of its database like any session, and goes on', async () => {
+    await sql('CREATE DATABASE held');
+    const session = await openSession(pm);
+    const { pid } = await launch(session, worker('stays', { name: 'holds', extra: 'held', flags: 3, libraryName: LIBRARY }));
+    await waitForSaid(pm, 'holds', 'connected');
+    await expect(sql('CREATE DATABASE copy TEMPLATE held')).rejects.toMatchObject({
+      code: '55006',
+      message: 'source database "held" is being accessed by other users',
+      detail: 'There is 1 other session using the database.',
+    });
+    expect([isAlive(pid), pm.log().includes('background worker "holds"')]).toEqual([true, false]);
+  }, 60_000);
 });
 
 describe('who does not: FATAL in PostgreSQL’s words, status 1', () => {
@@ -107,6 +144,16 @@ describe('who does not: FATAL in PostgreSQL’s words, status 1', () => {
     expect(await death(['postgres', 'nolog', 1])).toEqual([message]);
     expect(await death(['postgres', 'nolog', 2])).toEqual([message, hint('BGWORKER_BYPASS_ROLELOGINCHECK')]);
     expect(await death([await databaseOid('postgres'), await roleOid('nolog'), 2])).toEqual([message, hint('BGWORKER_BYPASS_ROLELOGINCHECK')]);
+  });
+
+  // DIFFERS FROM POSTGRES: there no authentication takes place, and no rule is read.
+  test('D-15: a role that pg_hba.conf turns away', async () => {
+    const file = join(pm.dir, 'pgdata', 'pg_hba.conf');
+    writeFileSync(file, `local all barred reject\n${readFileSync(file, 'utf8')}`);
+    await sql('SELECT pg_reload_conf()');
+    await waitUntil(async () => (await sql(`SELECT 1 FROM pg_hba_file_rules WHERE user_name = '{barred}'`)).length === 1, { what: 'the rule' });
+    const [line = ''] = await death(['postgres', 'barred']);
+    expect(line).toMatch(/^FATAL: {2}pg_hba.conf rejects connection for host "\[local\]", user "barred", database "postgres"/);
   });
 
   test('D-06: no such database', async () => {

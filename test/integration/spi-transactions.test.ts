@@ -27,7 +27,9 @@ describe('a transaction', () => {
 
   test('whose first command fails has begun, and has failed; the next one has nothing of it', async () => {
     expect(await failing(() => spi.spiExecute('SELECT 1/0'))).toMatchObject({ code: '22012' });
-    expect(await failing(() => spi.beginInternalSubTransaction('x'.repeat(3)).then(() => spi.spiExecute('nonsense')))).toMatchObject({ code: '42601' });
+    expect(await failing(() => spi.beginInternalSubTransaction('x'.repeat(3)).then(() => spi.spiExecute('nonsense')))).toMatchObject({
+      code: '42601',
+    });
     expect(await transaction(() => rows('SELECT 1 AS one'))).toEqual([{ one: 1 }]);
     expect(shared.owner.reports).toEqual([]);
   });
