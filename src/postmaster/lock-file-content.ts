@@ -7,14 +7,15 @@
 //   line 4   path of the control socket
 //   line 5   status: `starting`, `ready   `, `standby `, `stopping`, all of one width
 //   line 6   when the process with that pid began: clock ticks since boot, and the boot's identity
+//   line 7   the database server: `none    `, `unknown ` until it was seen, `away    `, `standby `, `primary `; of the same width
 //
-// DIFFERS FROM POSTGRES: line 6. A pid alone does not name a process: after a crash of the machine it may be anybody's, and PostgreSQL's `pg_ctl` can
+// DIFFERS FROM POSTGRES: lines 6 and 7. PostgreSQL is its own database server. A pid alone does not name a process: after a crash of the machine it may be anybody's, and PostgreSQL's `pg_ctl` can
 // then signal a stranger. Ticks since boot do not move with the wall clock, as line 3 does.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { PostmasterStatus } from './state-types.js';
+import type { DatabaseStatus, PostmasterStatus } from './state-types.js';
 
 export const LOCK_FILE_NAME = 'postmaster.pid';
 
@@ -28,15 +29,17 @@ export interface LockFileContent {
   readonly status: PostmasterStatus | '';
   /** The beginning of the process, as {@link processStart} gives it. */
   readonly processStart: string;
+  readonly database: DatabaseStatus | '';
 }
 
 /** All status words take as much room as the longest, so that one can be written over another. */
 const STATUS_WIDTH = 8;
 const STATUSES: ReadonlySet<string> = new Set(['starting', 'ready', 'standby', 'stopping']);
+const DATABASE_STATUSES: ReadonlySet<string> = new Set(['none', 'unknown', 'away', 'standby', 'primary']);
 
 export function formatLockFile(content: LockFileContent): string {
-  const { pid, dataDir, startTime, socketPath, status } = content;
-  return `${[pid, dataDir, startTime, socketPath, status.padEnd(STATUS_WIDTH), content.processStart].join('\n')}\n`;
+  const { pid, dataDir, startTime, socketPath, status, processStart: start, database } = content;
+  return `${[pid, dataDir, startTime, socketPath, status.padEnd(STATUS_WIDTH), start, database.padEnd(STATUS_WIDTH)].join('\n')}\n`;
 }
 
 /**
@@ -44,7 +47,8 @@ export function formatLockFile(content: LockFileContent): string {
  * @returns null where the text does not begin with a pid
  */
 export function parseLockFile(text: string): LockFileContent | null {
-  const [first = '', dataDir = '', startTime = '', socketPath = '', status = '', start = ''] = text.split('\n').map((line) => line.trim());
+  const lines = text.split('\n').map((line) => line.trim());
+  const [first = '', dataDir = '', startTime = '', socketPath = '', status = '', start = '', database = ''] = lines;
   const pid = /^-?\d{1,10}(?!\d)/.exec(first)?.[0];
   if (pid === undefined || Number(pid) <= 0) return null;
   return {
@@ -54,6 +58,7 @@ export function parseLockFile(text: string): LockFileContent | null {
     socketPath,
     status: STATUSES.has(status) ? (status as PostmasterStatus) : '',
     processStart: start,
+    database: DATABASE_STATUSES.has(database) ? (database as DatabaseStatus) : '',
   };
 }
 

@@ -25,7 +25,7 @@ import { ereport } from '../elog/elog.js';
 import { errcodeForFileAccess, strerror } from '../elog/file-access.js';
 import { myProcPid } from '../globals.js';
 import { LOCK_FILE_NAME, type LockFileContent, formatLockFile, parseLockFile, postmasterIsRunning, processStart } from './lock-file-content.js';
-import type { PostmasterStatus } from './state-types.js';
+import type { DatabaseStatus, PostmasterStatus } from './state-types.js';
 
 /** What is needed of the addon: an exclusive lock that does not wait. 0, or minus an errno. */
 export interface FileLocker {
@@ -64,7 +64,7 @@ export function createDataDirLockFile(dir: string, socketPath: string, locker: F
   const fd = openAndLock(path, dir, locker);
   const startTime = Math.floor(Date.now() / 1000);
   const pid = myProcPid;
-  held = { path, fd, content: { pid, dataDir: dir, startTime, socketPath, status: 'starting', processStart: processStart(pid) } };
+  held = { path, fd, content: { pid, dataDir: dir, startTime, socketPath, status: 'starting', processStart: processStart(pid), database: '' } };
   try {
     write(held);
   } catch (err) {
@@ -131,12 +131,12 @@ function write({ fd, content }: HeldLock): void {
 }
 
 /**
- * Writes the status line.
+ * Writes the status lines.
  * @pg AddToDataDirLockFile
  */
-export function updateStatus(status: PostmasterStatus): void {
+export function updateStatus(status: PostmasterStatus, database: DatabaseStatus): void {
   if (held === null) return;
-  held.content = { ...held.content, status };
+  held.content = { ...held.content, status, database };
   try {
     write(held);
   } catch (err) {

@@ -18,14 +18,7 @@ import { Performer } from './performer.js';
 import { compactImage, processSharedPreloadLibraries } from './preload.js';
 import { becomeConfiguredUser, checkUser, hasBecomeUser } from './privileges.js';
 import { ServerLoop } from './server-loop.js';
-import {
-  initialState,
-  type PMState,
-  type PostmasterSettings,
-  type PostmasterStatus,
-  type RegisteredBgWorker,
-  type ReloadableSettings,
-} from './state.js';
+import { initialState, type PMState, type PostmasterSettings, type RegisteredBgWorker, type ReloadableSettings } from './state.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { initializeSlot } from '../bgworker/slots.js';
 import { prepareOwnedCluster } from '../database/owned.js';
@@ -127,7 +120,7 @@ function reload(dataDir: string): void {
 }
 
 function performer(dataDir: string, listenFd: number, database: DatabaseServer | null): Performer {
-  let status: PostmasterStatus = 'starting';
+  let said = '';
   return new Performer({
     listenFd,
     database,
@@ -135,9 +128,10 @@ function performer(dataDir: string, listenFd: number, database: DatabaseServer |
     onReload: () => reload(dataDir),
     reloadedSettings: reloadableSettings,
     onState: (state) => sharedMemory().store(HEADER.pmState, PM_STATES.indexOf(state)),
-    setStatus: (next) => {
-      if (next !== status) updateStatus(next);
-      status = next;
+    setStatus: (status, database) => {
+      const words = `${status} ${database}`;
+      if (words !== said) updateStatus(status, database);
+      said = words;
     },
     onExit: (status) => {
       rmSync(join(dataDir, SOCKET_NAME), { force: true });

@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import type {
   Action,
   Child,
+  DatabaseStatus,
   ForkTarget,
   PostmasterEvent,
   PostmasterState,
@@ -54,7 +55,6 @@ export type ChildRole =
   | { readonly role: 'startup'; readonly procIndex: number };
 
 type Happening = PostmasterEvent extends infer E ? (E extends PostmasterEvent ? Omit<E, 'now'> : never) : never;
-
 type DatabaseHappening = Extract<Happening, { type: 'database stopped' | 'database lost' }>;
 
 /** The owned database server. Each call may bring what the machine must hear next. */
@@ -69,7 +69,7 @@ export interface PerformerOptions {
   readonly listenFd: number;
   readonly database: OwnedDatabase | null;
   readonly onState: (pmState: PostmasterState['pmState']) => void;
-  readonly setStatus: (status: PostmasterStatus) => void;
+  readonly setStatus: (status: PostmasterStatus, database: DatabaseStatus) => void;
   readonly onReload: () => void;
   readonly reloadedSettings: () => ReloadableSettings;
   readonly onExit: (status: 0 | 1) => never;
@@ -80,7 +80,7 @@ export class Performer {
   readonly listenFd: number;
   readonly lockFileIsValid: () => boolean;
   readonly reloadedSettings: () => ReloadableSettings;
-  readonly setStatus: (status: PostmasterStatus) => void;
+  readonly setStatus: (status: PostmasterStatus, database: DatabaseStatus) => void;
   readonly #options: PerformerOptions;
   /** The entry in shared memory of each live child. */
   readonly #procIndexes = new Map<number, number>();

@@ -7,7 +7,16 @@
 import { constants } from 'node:os';
 
 import type { ChildRole, Performer } from './performer.js';
-import { changeSettings, deadline, lockFileStatus, step, type Action, type PostmasterEvent, type PostmasterState } from './state.js';
+import {
+  changeSettings,
+  deadline,
+  lockFileDatabase,
+  lockFileStatus,
+  step,
+  type Action,
+  type PostmasterEvent,
+  type PostmasterState,
+} from './state.js';
 import { strerror } from './strerror.js';
 import { LOG } from '../elog/error-data.js';
 import { elog } from '../elog/elog.js';
@@ -120,7 +129,7 @@ export class ServerLoop {
         if (child !== null) return child;
       }
       // After the line that says so, as in PostgreSQL: who sees `ready` in the file finds it in the log.
-      if (this.#state.forking === null) this.#performer.setStatus(lockFileStatus(this.#state));
+      if (this.#state.forking === null) this.#performer.setStatus(lockFileStatus(this.#state), lockFileDatabase(this.#state));
     }
     return null;
   }

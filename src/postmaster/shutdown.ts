@@ -13,7 +13,7 @@ import { log, setPMState, signalChild, type Draft } from './draft.js';
 import { givesUpServer, reinitialiseDelay } from './guard.js';
 import { forgetUnstartedBackgroundWorkers, resetBackgroundWorkerCrashTimes } from './registry.js';
 import { SIGKILL_CHILDREN_AFTER_MS } from './schedule.js';
-import type { PostmasterState, PostmasterStatus, ShutdownMode } from './state-types.js';
+import type { DatabaseStatus, PostmasterState, PostmasterStatus, ShutdownMode } from './state-types.js';
 
 const SEVERITY: Record<ShutdownMode, number> = { smart: 1, fast: 2, immediate: 3 };
 
@@ -110,6 +110,11 @@ export function lockFileStatus(state: PostmasterState): PostmasterStatus {
   if (state.pmState === 'PM_HOT_STANDBY') return 'standby';
   const begins = state.pmState === 'PM_INIT' || state.pmState === 'PM_STARTUP' || state.pmState === 'PM_RECOVERY';
   return begins || !isLeaving({ state }) ? 'starting' : 'stopping';
+}
+
+/** What the lock file says of the database server. A postmaster is `ready` without it: sessions, and workers that do not connect, go on. */
+export function lockFileDatabase({ settings, server }: PostmasterState): DatabaseStatus {
+  return settings.hasDatabase ? (server ?? 'unknown') : 'none';
 }
 
 /** The guard has us wait before we begin again. Everybody has gone, but the owned database, which may be told to stop meanwhile. */

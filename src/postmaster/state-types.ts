@@ -23,6 +23,8 @@ export type ServerState = 'away' | 'standby' | 'primary';
 
 /** The status word of `postmaster.pid`. */
 export type PostmasterStatus = 'starting' | 'ready' | 'standby' | 'stopping';
+/** The word beside it for the database server: `none` is configured; `unknown`, as nobody has seen it yet; or what was seen of it last. */
+export type DatabaseStatus = 'none' | 'unknown' | ServerState;
 export type ShutdownMode = 'smart' | 'fast' | 'immediate';
 export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGKILL' | 'SIGUSR1' | 'SIGUSR2' | 'SIGHUP';
 

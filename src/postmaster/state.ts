@@ -18,7 +18,7 @@ import type { ForkTarget, PostmasterEvent, PostmasterSettings, PostmasterState, 
 
 export type * from './state-types.js';
 export { deadline } from './schedule.js';
-export { lockFileStatus } from './shutdown.js';
+export { lockFileDatabase, lockFileStatus } from './shutdown.js';
 
 export type ReloadableSettings = Pick<PostmasterSettings, 'restartAfterCrash' | 'guard'>;
 

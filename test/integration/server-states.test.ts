@@ -1,11 +1,13 @@
 // Postmasters attached to a real primary and its standby: start times on both, promotion; the server's restart, its return as a standby, DROP DATABASE.
 // What is decided of it is in docs/database.md; contract S-20 … S-24.
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { BgWorkerStart_ConsistentState, BgWorkerStart_RecoveryFinished } from '../../src/constants.js';
 import { type Postmaster, fixture, isAlive, waitUntil, withPostmaster } from '../helpers/index.js';
 import { DatabaseServer } from '../helpers/database-server.js';
+import { dist } from '../helpers/paths.js';
 import { NOT_YET_STARTED, launch, logLines, openSession, register, said, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('server-workers.mjs');
@@ -32,6 +34,16 @@ const attached = (to: DatabaseServer, until: 'ready' | 'standby', body: (pm: Pos
   );
 
 const starts = (pm: Postmaster, name: string): number => logLines(pm, `starting background worker process "${name}"`).length;
+/** What `bgworker status` says, to people and to programs. */
+function shownStatus(pm: Postmaster): string {
+  const show = (...more: string[]): string =>
+    execFileSync(process.execPath, [dist('cli/main.js'), 'status', '-D', pm.dir, ...more], { encoding: 'utf8' });
+  const { status, database } = JSON.parse(show('--json')) as { status: string; database: string };
+  const words = { primary: 'reads and writes', standby: 'in recovery, read only', away: 'away; workers that connect to it wait' }[database];
+  expect(show()).toMatch(new RegExp(`^status: ${status}, started at .*\ndatabase: ${words}\n$`, 'm'));
+  return `${status} ${database}`;
+}
+
 const LOST = 'LOG:  connection to the database server was lost';
 const BACK = 'LOG:  connection to the database server was restored';
 
@@ -73,13 +85,14 @@ describe('the server', () => {
       const late = await register(session, connecting('late'));
       await pm.waitForLog('could not connect to the database server, still trying');
       expect(await session.getBackgroundWorkerPid(late)).toEqual(NOT_YET_STARTED);
-      expect(pm.status()).toBe('ready');
+      expect([pm.status(), shownStatus(pm)]).toEqual(['ready', 'ready away']);
       // Those that the postmaster forked before it knew, at most.
       const before = starts(pm, 'eager');
       expect(before).toBeLessThan(20);
       await server.start();
       await pm.waitForLog(BACK);
       await waitForSaid(pm, 'late', 'connected');
+      expect(shownStatus(pm)).toBe('ready primary');
       await waitForSaid(pm, 'eager', 'connected', 2);
       expect([starts(pm, 'eager'), starts(pm, 'late')]).toEqual([before + 1, 1]);
     }));
@@ -96,7 +109,7 @@ describe('the server', () => {
       writeFileSync(join(server.dataDir, 'pgdata', 'standby.signal'), '');
       await server.start();
       await waitForSaid(pm, 'reads', 'connected', 2);
-      expect(said(pm, 'writes', 'connected')).toHaveLength(1);
+      expect([said(pm, 'writes', 'connected').length, shownStatus(pm)]).toEqual([1, 'ready standby']);
       expect(logLines(pm, 'LOG:  database server is in recovery again')).toHaveLength(1);
       await server.sql('SELECT pg_promote()');
       await waitForSaid(pm, 'writes', 'connected', 2);

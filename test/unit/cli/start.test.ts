@@ -87,6 +87,7 @@ describe('start', () => {
       startTime: 1,
       socketPath: '',
       status: 'ready',
+      database: 'none',
       pid: process.pid,
       processStart: processStart(process.pid),
     } as const;

@@ -55,7 +55,7 @@ describe('stop', () => {
     const pid = await waitUntil(() => other.pid, { what: 'a pid' });
     writeFileSync(
       join(dir, 'postmaster.pid'),
-      formatLockFile({ pid, dataDir: dir, startTime: 1, socketPath: '', status: 'ready', processStart: '1 x' }),
+      formatLockFile({ pid, dataDir: dir, startTime: 1, socketPath: '', status: 'ready', processStart: '1 x', database: 'none' }),
     );
     expect(await bgworker(['stop', '-D', dir])).toStrictEqual(failed(`bgworker: could not send stop signal (PID: ${pid}): No such process\n`));
     expect(await bgworker(['reload', '-D', dir])).toStrictEqual(failed(`bgworker: could not send reload signal (PID: ${pid}): No such process\n`));

@@ -8,17 +8,18 @@ import { describe, expect, test } from 'vitest';
 import { formatLockFile, parseLockFile, postmasterIsRunning, processStart, readLockFile } from '../../../src/postmaster/lock-file-content.js';
 import { processState, tempDir, titleOf, waitUntil } from '../../helpers/index.js';
 
-const whole = { pid: 12, dataDir: '/d', startTime: 99, socketPath: '/d/s', status: 'ready', processStart: '5 boot' } as const;
+const whole = { pid: 12, dataDir: '/d', startTime: 99, socketPath: '/d/s', status: 'ready', processStart: '5 boot', database: 'away' } as const;
 
 describe('parseLockFile', () => {
   test('reads what formatLockFile writes', () => {
-    expect(formatLockFile(whole)).toBe('12\n/d\n99\n/d/s\nready   \n5 boot\n');
+    expect(formatLockFile(whole)).toBe('12\n/d\n99\n/d/s\nready   \n5 boot\naway    \n');
     expect(parseLockFile(formatLockFile(whole))).toStrictEqual(whole);
   });
-  test('a file without line 6, or half a file', () => {
-    expect(parseLockFile('12\n/d\n99\n/d/s\nstandby \n')).toStrictEqual({ ...whole, status: 'standby', processStart: '' });
-    expect(parseLockFile('12')).toStrictEqual({ pid: 12, dataDir: '', startTime: 0, socketPath: '', status: '', processStart: '' });
+  test('a file without lines 6 and 7, or half a file', () => {
+    expect(parseLockFile('12\n/d\n99\n/d/s\nstandby \n')).toStrictEqual({ ...whole, status: 'standby', processStart: '', database: '' });
+    expect(parseLockFile('12')).toStrictEqual({ pid: 12, dataDir: '', startTime: 0, socketPath: '', status: '', processStart: '', database: '' });
     expect(parseLockFile('12\n/d\nx\n/d/s\nre')).toMatchObject({ startTime: 0, status: '' });
+    expect(parseLockFile('12\n/d\n99\n/d/s\nready   \n5 boot\nawayward\n')).toStrictEqual({ ...whole, database: '' });
   });
   test.each(['', '\n', 'x', '0', '-3', '99999999999999999', ' \n12'])('%j has no pid', (text) => expect(parseLockFile(text)).toBeNull());
   test('takes anything', () => fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => void parseLockFile(text))));

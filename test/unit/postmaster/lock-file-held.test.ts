@@ -30,9 +30,12 @@ describe('updateStatus, removeLockFile, closeLockFile', () => {
     const path = join(dir, 'postmaster.pid');
     const { size, ino } = statSync(path);
     for (const status of ['ready', 'standby', 'stopping', 'ready'] as const) {
-      updateStatus(status);
-      expect(readFileSync(path, 'utf8').split('\n')[4]).toBe(status.padEnd(8));
-      expect(readLockFile(dir)?.status).toBe(status);
+      for (const database of ['none', 'unknown', 'away', 'standby', 'primary'] as const) {
+        updateStatus(status, database);
+        const lines = readFileSync(path, 'utf8').split('\n');
+        expect([lines[4], lines[6]]).toEqual([status.padEnd(8), database.padEnd(8)]);
+        expect(readLockFile(dir)).toMatchObject({ status, database });
+      }
     }
     expect(statSync(path)).toMatchObject({ size, ino });
   });
@@ -42,7 +45,7 @@ describe('updateStatus, removeLockFile, closeLockFile', () => {
     removeLockFile();
     removeLockFile();
     expect(existsSync(join(dir, 'postmaster.pid'))).toBe(false);
-    updateStatus('ready');
+    updateStatus('ready', 'none');
     lock(dir);
   });
   test('removing does nothing in a forked child', () => {

@@ -65,5 +65,5 @@ export async function deadProcess(): Promise<{ pid: number; processStart: string
 }
 
 export const content = (dir: string, process: { pid: number; processStart: string }): string =>
-  formatLockFile({ dataDir: dir, startTime: 1, socketPath: 's', status: 'ready', ...process });
+  formatLockFile({ dataDir: dir, startTime: 1, socketPath: 's', status: 'ready', database: 'none', ...process });
 export const ourselves = (): { pid: number; processStart: string } => ({ pid: process.pid, processStart: processStart(process.pid) });

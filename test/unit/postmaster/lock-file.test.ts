@@ -17,7 +17,7 @@ describe('createDataDirLockFile', () => {
     const before = Math.floor(Date.now() / 1000);
     lock(dir);
     const lines = readFileSync(join(dir, 'postmaster.pid'), 'utf8').split('\n');
-    expect(lines).toStrictEqual([`${process.pid}`, dir, lines[2], join(dir, '.s.bgworker'), 'starting', processStart(process.pid), '']);
+    expect(lines).toStrictEqual([`${process.pid}`, dir, lines[2], join(dir, '.s.bgworker'), 'starting', processStart(process.pid), '        ', '']);
     expect(Number(lines[2])).toBeGreaterThanOrEqual(before);
     expect(statSync(join(dir, 'postmaster.pid')).mode & 0o777).toBe(0o600);
   });

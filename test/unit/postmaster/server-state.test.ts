@@ -1,7 +1,7 @@
 // The database server goes away, comes back, comes back as a standby: who is started meanwhile. PostgreSQL has no such case; its rules are S-23 and S-24.
 
 import { describe, expect, test } from 'vitest';
-import type { WorkerDescriptor } from '../../../src/postmaster/state.js';
+import { lockFileDatabase, lockFileStatus, type WorkerDescriptor } from '../../../src/postmaster/state.js';
 import { descriptor, EXIT, SIGNAL, World } from './world.js';
 
 /** With the database flag, restarted at once. */
@@ -18,6 +18,18 @@ function running(...workers: WorkerDescriptor[]): World {
 const forks = (trace: readonly string[]): string[] => trace.filter((line) => line.startsWith('fork '));
 
 describe('the server is away', () => {
+  test('the lock file says so: ready, without its server; in a crash cycle nothing is known of it', () => {
+    const said = (world: World): string => `${lockFileStatus(world.state)} ${lockFileDatabase(world.state)}`;
+    expect(said(new World({ hasDatabase: true }))).toBe('starting unknown');
+    expect(said(World.running({}))).toBe('ready none');
+    const world = running(connects('w'));
+    expect(said(world)).toBe('ready primary');
+    world.tell({ type: 'server state', server: 'away' });
+    expect(said(world)).toBe('ready away');
+    world.tell({ type: 'server state', server: 'standby' });
+    expect(said(world)).toBe('ready standby');
+  });
+
   test('PM_RUN stays, nobody is signalled: who is connected ends by the end of its connection', () => {
     const world = running(connects('w'), descriptor('other'));
     expect(world.tell({ type: 'server state', server: 'away' })).toEqual([]);
