@@ -11,6 +11,7 @@
 import { checkForInterrupts } from '../ipc/signals.js';
 import { WL_EXIT_ON_PM_DEATH, WL_LATCH_SET, myLatch, resetLatch, setLatch, waitLatch } from '../ipc/latch.js';
 import type { DatabaseConnection } from './database-connection.js';
+import { warnOfPooler } from './pooler.js';
 import { failing, inHealthyTransaction, quoteIdentifier } from './xact.js';
 
 /** One notification. @pg PGnotify */
@@ -63,7 +64,8 @@ export async function* notifications(): AsyncGenerator<PGnotify, never> {
  * @example await asyncListen('jobs');
  * @pg Async_Listen
  */
-export function asyncListen(channel: string): Promise<void> {
+export async function asyncListen(channel: string): Promise<void> {
+  warnOfPooler(inHealthyTransaction(), 'LISTEN');
   return run(`LISTEN ${quoteIdentifier(channel)}`);
 }
 

@@ -43,13 +43,21 @@ export interface Command extends Pick<StatementOptions, 'types' | 'prepared'>, P
   readonly offset: number;
 }
 
+/** What is known of the other end. */
+export interface ServerSide extends Pick<DatabaseConnection, 'databaseOid' | 'behindPooler'> {
+  /** As the server reports them, at the start and whenever they change. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
 /** An open connection. It is never reopened: session state would be lost silently. Its end is the end of its owner. */
 export class DatabaseConnection {
   /** OID of the database; 0 if none was asked for. */
   readonly databaseOid: number;
+  /** Does something between us and the server lend its sessions to us? */
+  readonly behindPooler: boolean;
   readonly owner: ConnectionOwner;
   readonly #client: pg.Client;
-  readonly #parameters: Map<string, string>;
+  readonly #parameters: ReadonlyMap<string, string>;
   #unneeded: string[] = [];
   /** The BEGIN that goes along with the next exchange. */
   #beginPending = false;
@@ -59,11 +67,12 @@ export class DatabaseConnection {
   #closing = false;
   #lost = false;
 
-  constructor(client: pg.Client, parameters: Map<string, string>, databaseOid: number, owner: ConnectionOwner) {
+  constructor(client: pg.Client, server: ServerSide, owner: ConnectionOwner) {
     this.#silence = new SilenceWatch(client, getConfigOption('database_check_interval') * 1000);
     this.#client = client;
-    this.#parameters = parameters;
-    this.databaseOid = databaseOid;
+    this.#parameters = server.parameters;
+    this.databaseOid = server.databaseOid;
+    this.behindPooler = server.behindPooler;
     this.owner = owner;
     client.on('error', (err) => {
       if (!this.#closing) this.#lose(err);

@@ -7,7 +7,7 @@ import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, ERRCODE_UNDEFINED_DATABASE
 import { abandonable } from './cancel.js';
 import { connectClient, hangUp } from './connect.js';
 import type { DatabaseConninfo } from './conninfo.js';
-import { type ConnectionOwner, DatabaseConnection } from './database-connection.js';
+import { type ConnectionOwner, DatabaseConnection, type ServerSide } from './database-connection.js';
 import { connectError, endsConnection } from './server-error.js';
 import { runStatement } from './statement-query.js';
 
@@ -46,13 +46,13 @@ export async function openConnection(options: OpenConnectionOptions): Promise<Da
     wait: (attempt, answer) => abandonable(answer, () => attempt.connection.stream.destroy()),
   });
   try {
-    const establish = async (): Promise<number> => {
+    const establish = async (): Promise<ServerSide> => {
       await settleFormats(client, parameters);
-      const databaseOid = await introduceOurselves(client);
-      return options.database === null ? 0 : databaseOid;
+      const { databaseOid, behindPooler } = await introduceOurselves(client);
+      return { databaseOid: options.database === null ? 0 : databaseOid, behindPooler, parameters };
     };
-    const oid = await abandonable(establish(), () => client.connection.stream.destroy());
-    return new DatabaseConnection(client, parameters, oid, owner);
+    const server = await abandonable(establish(), () => client.connection.stream.destroy());
+    return new DatabaseConnection(client, server, owner);
   } catch (err) {
     hangUp(client);
     if (err instanceof ErrorData) throw err;
@@ -107,20 +107,22 @@ async function settleFormats(client: pg.Client, parameters: Map<string, string>)
 }
 
 /**
- * Which database this is; and asks the server to look now and then, while a query runs, whether we are still there: a worker that left from inside a signal
- * handler, or by SIGKILL, could not cancel its query, which would go on and hold its locks. A setting that somebody made for the database or the role
- * stands; a server before release 14 has no such look, and one on another system than Linux refuses it.
+ * Which database this is, and whose session: not the one that we were told of where a pooler has told us. And asks the server to look now and then, while
+ * a query runs, whether we are still there: a worker that left from inside a signal handler, or by SIGKILL, could not cancel its query, which would go on
+ * and hold its locks. A setting that somebody made for the database or the role stands; a server before release 14 has no such look, and one on another
+ * system than Linux refuses it.
  */
-async function introduceOurselves(client: pg.Client): Promise<number> {
+async function introduceOurselves(client: pg.Client): Promise<Omit<ServerSide, 'parameters'>> {
   const name = 'client_connection_check_interval';
   const lookForUs = `CASE WHEN pg_catalog.current_setting('${name}', true) = '0' THEN pg_catalog.set_config('${name}', '${CHECK_INTERVAL}', false) END`;
-  const database = 'SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()';
+  const where = `SELECT oid, pg_catalog.pg_backend_pid() AS pid`;
+  const database = 'FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()';
   const ask = (text: string): ReturnType<typeof runStatement> => runStatement(client, text);
-  const result = await ask(`SELECT (${database}) AS oid, ${lookForUs}`).catch((err: unknown) => {
+  const result = await ask(`${where}, ${lookForUs} ${database}`).catch((err: unknown) => {
     if (endsConnection(err)) throw err;
-    return ask(database);
+    return ask(`${where} ${database}`);
   });
-  const oid = result.rows[0]?.['oid'];
-  if (typeof oid === 'number') return oid;
+  const { oid, pid } = result.rows[0] ?? {};
+  if (typeof oid === 'number') return { databaseOid: oid, behindPooler: pid !== (client as unknown as { processID: number | null }).processID };
   throw fatal(ERRCODE_UNDEFINED_DATABASE, `database "${client.database}" does not exist`);
 }

@@ -8,6 +8,7 @@
 import { ErrorData } from '../elog/error-data.js';
 import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_INVALID_SQL_STATEMENT_NAME, ERRCODE_SYNTAX_ERROR } from '../elog/errcodes.js';
 import type { DatabaseConnection } from './database-connection.js';
+import { warnOfPooler } from './pooler.js';
 import { PrepareQuery, type PreparedStatement } from './prepare-query.js';
 import { statementError } from './server-error.js';
 import {
@@ -153,6 +154,7 @@ export function spiKeepplan(plan: SPIPlan<unknown>): number {
   const state = plans.get(plan);
   if (state === undefined || state.kept) return SPI_ERROR_ARGUMENT;
   state.kept = true;
+  warnOfPooler(state.conn, 'a plan that is kept');
   return 0;
 }
 

@@ -9,6 +9,7 @@ import { ErrorData } from '../elog/error-data.js';
 import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_QUERY_CANCELED, ERRCODE_SYNTAX_ERROR, ERRCODE_WRONG_OBJECT_TYPE } from '../elog/errcodes.js';
 import { checkForInterrupts } from '../ipc/signals.js';
 import type { DatabaseConnection } from './database-connection.js';
+import { sessionStateOf, warnOfPooler } from './pooler.js';
 import { SPI_ERROR_ARGUMENT, SPI_ERROR_COPY, SPI_ERROR_PARAM, SPI_ERROR_TRANSACTION, SPI_ERROR_UNCONNECTED } from './spi-codes.js';
 import { isSpiConnected } from './spi-connect.js';
 import { noDatabaseSelected, resultCode } from './spi-result.js';
@@ -162,6 +163,8 @@ async function runOne(conn: DatabaseConnection, command: string, statement: Runn
  * function), and could be taken back by a subtransaction around each call alone. As in C, a query may call a volatile function that writes.
  */
 export function checkStatement(conn: DatabaseConnection, statement: SqlStatement, options: Pick<SPIExecuteOptions, 'readOnly' | 'signal'>): void {
+  const state = conn.behindPooler ? sessionStateOf(statement) : null;
+  if (state !== null) warnOfPooler(conn, state);
   const context = `SQL statement "${statement.text}"`;
   const writing = options.readOnly ? writingCommand(statement) : null;
   if (writing !== null) {

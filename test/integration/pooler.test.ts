@@ -1,6 +1,8 @@
-// A pooler between us and the server: said in the log of an attached postmaster, once. Needs pgbouncer; without it the tests are skipped.
+// A pooler between us and the server: said in the log of an attached postmaster, once, and by the worker that relies on its session. With a proxy that tells its
+// clients what a pooler tells them, and with pgbouncer where it is installed.
 import { spawn, spawnSync } from 'node:child_process';
 import { chownSync, existsSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { fixture, tempDir, waitUntil, withPostmaster } from '../helpers/index.js';
@@ -15,7 +17,6 @@ if (!hasPgbouncer) process.stderr.write('pooler.test.ts: skipped, as there is no
 
 let server: DatabaseServer;
 beforeAll(async () => {
-  if (!hasPgbouncer) return;
   server = new DatabaseServer();
   await server.start();
 }, 60_000);
@@ -42,6 +43,71 @@ async function startPgbouncer(poolMode: string): Promise<string> {
   return dir;
 }
 
+/**
+ * Passes everything on, but for the pid in BackendKeyData: as from a pooler, it is none of the server's. The directory of its socket.
+ */
+async function startTellTale(): Promise<string> {
+  const dir = tempDir('pool');
+  const sockets = new Set<Socket>();
+  const listener = createServer((near) => {
+    const far = connect(join(server.dataDir, 'pgsocket', '.s.PGSQL.5432'));
+    let greeting: Buffer | null = Buffer.alloc(0);
+    for (const socket of [near, far]) sockets.add(socket.on('error', () => {}).on('close', () => [near, far].forEach((end) => end.destroy())));
+    near.on('data', (bytes) => far.write(bytes));
+    far.on('data', (bytes) => {
+      greeting = greeting && Buffer.concat([greeting, bytes]);
+      if (greeting === null) return near.write(bytes);
+      // Whole messages, a letter and a length each: up to the one with the pid.
+      for (
+        let at = 0;
+        at + 5 <= greeting.length && at + 1 + greeting.readInt32BE(at + 1) <= greeting.length;
+        at += 1 + greeting.readInt32BE(at + 1)
+      ) {
+        const letter = String.fromCharCode(greeting[at] as number);
+        if (letter === 'K') greeting.writeInt32BE(7, at + 5);
+        if (letter !== 'K' && letter !== 'E') continue;
+        near.write(greeting);
+        greeting = null;
+        return;
+      }
+    });
+  });
+  await new Promise<void>((resolve) => listener.listen(join(dir, '.s.PGSQL.5432'), resolve));
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => listener.close(resolve));
+  });
+  return dir;
+}
+
+const MAY_BE_LOST = 'may be lost at the end of the transaction: the database server is reached through a connection pooler';
+const usesSession = worker('usesSession', { name: 'relies', flags: 3, libraryName: LIBRARY });
+
+describe('a worker behind a pooler', () => {
+  test('is warned once of each thing that it leaves in its session, with a hint, and of nothing else', async () => {
+    const settings = { database: `host=${await startTellTale()} user=postgres dbname=postgres` };
+    await withPostmaster({ preload: [LIBRARY], settings }, async (pm) => {
+      const session = await openSession(pm);
+      const { pid } = await launch(session, usesSession);
+      await waitForSaid(pm, 'relies', 'done');
+      expect(logLines(pm, `[${pid}] WARNING`)).toEqual(
+        ['LISTEN', 'SET', 'a temporary table', 'an advisory lock of the session', 'a plan that is kept'].map(
+          (what) => `WARNING:  ${what} ${MAY_BE_LOST}`,
+        ),
+      );
+      expect(logLines(pm, `[${pid}] HINT`)).toContain('HINT:  Use a pool of sessions, or a connection to the server itself.');
+    });
+  });
+
+  test('not behind one: nothing is said', () =>
+    withPostmaster({ preload: [LIBRARY], settings: { database: `host=${server.dataDir}/pgsocket user=postgres dbname=postgres` } }, async (pm) => {
+      const session = await openSession(pm);
+      await launch(session, usesSession);
+      await waitForSaid(pm, 'relies', 'done');
+      expect(logLines(pm, 'pooler')).toEqual([]);
+    }));
+});
+
 describe.skipIf(!hasPgbouncer)('pgbouncer', () => {
   test.each([
     ['transaction', 'WARNING:  database server is reached through a pooler of transactions'],
@@ -58,9 +124,4 @@ describe.skipIf(!hasPgbouncer)('pgbouncer', () => {
       expect(pm.log()).toContain('LISTEN, SET, prepared plans');
     });
   });
-
-  test('no pooler: nothing is said', () =>
-    withPostmaster({ settings: { database: `host=${server.dataDir}/pgsocket user=postgres dbname=postgres` } }, (pm) => {
-      expect(pm.log()).not.toContain('is reached through');
-    }));
 });
