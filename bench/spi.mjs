@@ -3,7 +3,8 @@
 //
 //   npm run bench:spi -- [--rounds 10] [--transactions 300] [--rows 50000]
 //
-// A transaction is begin, one statement, commit: three round trips for a client, none for C, whose SPI runs inside the server. `connect` is the whole of
+// A transaction is begin, one statement, commit: three round trips for the plain client, two for a worker, whose BEGIN goes along with its statement, and none
+// for C, whose SPI runs inside the server. The plain client's process stays for all rounds and is warm; each worker is a fresh one. `connect` is the whole of
 // backgroundWorkerInitializeConnection in a fresh worker, whose code nobody has run yet; of the plain client, a connection of a process that has made others.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
