@@ -3,7 +3,8 @@
 //
 // Two processes that set each other's latches in turns pay for each set one system call that wakes, two of the one that sleeps, and above all the time
 // until an idle core is awake: tens of microseconds where their work takes one. Who looks a little longer, finds the latch set, and nobody sleeps.
-// sched_yield in between is what makes it a gain on one core, too: there the other process cannot come to set the latch unless it is let run.
+// sched_yield in between is what makes it a gain on one core, too: there the other process cannot come to set the latch unless it is let run. (Where the
+// kernel groups processes by session, sched_autogroup_enabled, it yields to its own group only: on one core nothing is found then, and soon not looked for.)
 //
 // What it may cost is bounded. A process that waits for something rare never looks: it begins to only after kStreak sleeps in a row that a latch ended
 // within kShortNs. A look that finds nothing takes kBudgetNs, and so many short sleeps pass before the next one: twice as many each time, from kFewest up to
