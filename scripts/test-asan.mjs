@@ -84,6 +84,7 @@ function run(files, reports) {
     LD_PRELOAD: runtime(),
     ASAN_OPTIONS: [...options, `log_path=${join(reports, 'report')}`].join(':'),
     UBSAN_OPTIONS: 'print_stacktrace=1',
+    BGWORKER_TEST_PATIENCE: '4',
   };
   // Each test has more time: the sanitizer's malloc is slow, above all in a fork.
   const args = ['node_modules/vitest/vitest.mjs', 'run', '--testTimeout=180000', '--hookTimeout=180000', ...files];
