@@ -16,7 +16,7 @@ const PURE_IMPORTS = /^elog\//;
 
 /** From the bottom up: a file imports from its own row and from the rows above it here. A path is a file or a folder of src/; the longest that fits counts. */
 const LAYERS = [
-  ['elog', 'constants.ts', 'globals.ts', 'native.ts', 'version.ts'],
+  ['elog', 'constants.ts', 'globals.ts', 'native.ts', 'node-support.ts', 'version.ts'],
   ['guc'],
   ['shmem'],
   ['ipc'],

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
+import { nodeFacts, unsupportedRuntime } from './node-support.js';
 
 /** Of a TCP connection; see native/core/tcp.h. Seconds, number, milliseconds; 0 leaves the system's default. */
 export interface Keepalives {
@@ -61,6 +62,8 @@ export interface Native {
   activeRequests(): number;
   /** Threads are born with every signal blocked from here on, and memory is there to be forked. How many slots were ours to change. */
   patchImports(): number;
+  /** Of the C library, where it is glibc. */
+  glibcVersion(): string | null;
   /** V8 is told that its platform has no threads: it posts nothing to those that a child does not have. */
   emptyPlatform(): number;
 
@@ -234,6 +237,12 @@ export interface Native {
   /** Effective ids alone, to read a file as its owner would. */
   setEffective(uid: number, gid: number): number;
 
+  /** By the number of the resource; -1: no limit. -EPERM: above the hard one of before. */
+  setLimit(resource: number, soft: number, hard: number): number;
+  getLimit(resource: number): [soft: number, hard: number] | number;
+  /** Bytes of the old generation of V8's heap. When it is used up the prepared last words are written. */
+  setHeapLimit(bytes: number): number;
+
   /** Can this Node's exits be taken over? With `install` they are, for good; `runCallbacks` runs where Node itself ends the process. */
   takeExits(install: boolean, runCallbacks: () => void): boolean;
   exitNow(status: number): never;
@@ -242,6 +251,8 @@ export interface Native {
 }
 
 function load(): Native {
+  const complaint = unsupportedRuntime(nodeFacts());
+  if (complaint !== null) throw new Error(`${complaint.message}\nDETAIL:  ${complaint.detail}\nHINT:  ${complaint.hint}`);
   const root = join(dirname(fileURLToPath(import.meta.url)), '..');
   const candidates = ['build/Debug/bgworker.node', 'build/Release/bgworker.node'].map((path) => join(root, path));
   const found = candidates.find((path) => existsSync(path));
@@ -252,7 +263,9 @@ function load(): Native {
   try {
     return createRequire(import.meta.url)(found) as Native;
   } catch (err) {
-    throw new Error(`could not load the bgworker addon: ${(err as Error).message} (${where})`, { cause: err });
+    const denied = (err as NodeJS.ErrnoException).code === 'ERR_DLOPEN_DISABLED';
+    const hint = denied ? '\nHINT:  With --permission, Node 22 and later need --allow-addons as well; Node 20 cannot load an addon then.' : '';
+    throw new Error(`could not load the bgworker addon: ${(err as Error).message} (${where})${hint}`, { cause: err });
   }
 }
 

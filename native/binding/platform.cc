@@ -1,4 +1,4 @@
-// What core/platform.c does to Node's platform.
+// What core/platform.c does to Node's platform; and which C library it runs on.
 #include <cerrno>
 
 #include "binding/args.h"
@@ -17,6 +17,16 @@ static Napi::Value EmptyPlatform(const Napi::CallbackInfo& info) {
   return Number(info, BgwEmptyPlatform(platform_of(environment), function));
 }
 
-void InitPlatform(Napi::Object exports) { Export<EmptyPlatform>(exports, "emptyPlatform"); }
+// Result: the version as text, or null where the C library is another one.
+static Napi::Value GlibcVersion(const Napi::CallbackInfo& info) {
+  auto version = Symbol<const char* (*)()>("gnu_get_libc_version");
+  if (version == nullptr) return info.Env().Null();
+  return Napi::String::New(info.Env(), version());
+}
+
+void InitPlatform(Napi::Object exports) {
+  Export<EmptyPlatform>(exports, "emptyPlatform");
+  Export<GlibcVersion>(exports, "glibcVersion");
+}
 
 }  // namespace bgw

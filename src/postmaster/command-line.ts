@@ -6,10 +6,12 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_SYNTAX_ERROR } from '../elog/errcodes.js';
-import { ErrorData } from '../elog/error-data.js';
+import { ErrorData, WARNING } from '../elog/error-data.js';
+import { ereport } from '../elog/elog.js';
 import { parseLongOption } from '../guc/guc.js';
-import { NODE_FLAGS } from '../launch/node-flags.js';
+import { postmasterFlags, refusedOption } from '../launch/node-flags.js';
 import { check, native } from '../native.js';
+import { type Complaint, nodeFacts, unforkableNode, untriedNode } from '../node-support.js';
 
 export interface PostmasterOptions {
   readonly dataDir: string;
@@ -50,16 +52,26 @@ function hiddenSettings(env: NodeJS.ProcessEnv): (readonly [string, string])[] {
   return JSON.parse(text) as [string, string][];
 }
 
+/** @throws ErrorData FATAL where an option of Node's, given by whomever, cannot be had in a postmaster */
+export function checkNodeOptions(execArgv: readonly string[], env: NodeJS.ProcessEnv): void {
+  const watched = env['WATCH_REPORT_DEPENDENCIES'] === undefined ? [] : ['--watch']; // all that `node --watch` leaves to be seen
+  const refused = refusedOption([...execArgv, ...watched], env['NODE_OPTIONS'] ?? '');
+  if (refused === null) return;
+  const { option, where, detail, hint } = refused;
+  const message = `option "${option}" of Node, given ${where}, cannot be used for a postmaster`;
+  throw new ErrorData({ severity: 'FATAL', code: ERRCODE_FEATURE_NOT_SUPPORTED, message, detail, hint });
+}
+
 /**
- * Starts Node again, as the same process, where V8's flags are missing, where libuv might use io_uring, whose ring does not survive a fork, or where this
- * process has changed its user: /proc/self is the new user's only after an exec.
+ * Starts Node again, as the same process, where V8's flags are missing or others gainsay them, where libuv might use io_uring, whose ring does not survive a
+ * fork, or where this process has changed its user: /proc/self is the new user's only after an exec.
  */
 export function reexecuteIfNeeded({ settings }: PostmasterOptions, force: boolean): void {
-  const missing = NODE_FLAGS.filter((flag) => !process.execArgv.includes(flag));
+  const flags = postmasterFlags(process.execArgv);
   const uring = process.env['UV_USE_IO_URING'] !== undefined && process.env['UV_USE_IO_URING'] !== '0';
-  if (missing.length === 0 && !uring && !force) return;
+  if (flags.join('\0') === process.execArgv.join('\0') && !uring && !force) return;
   const main = fileURLToPath(new URL('main.js', import.meta.url));
-  const argv = [process.execPath, ...process.execArgv, ...missing, main, ...process.argv.slice(2)];
+  const argv = [process.execPath, ...flags, main, ...process.argv.slice(2)];
   // What was read from the variable has been taken out of it; all settings can go there, since the last of a name counts.
   const variables = { ...process.env, UV_USE_IO_URING: '0', [OPTIONS_VARIABLE]: JSON.stringify(settings) };
   const env = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
@@ -71,27 +83,24 @@ export function reexecuteIfNeeded({ settings }: PostmasterOptions, force: boolea
  * @throws ErrorData FATAL where it does not
  */
 export function checkNode(): void {
-  if (!native.takeExits(false, () => undefined)) {
-    throw cannotBeForked('It does not export node::SetProcessExitHandler, without which a forked child cannot leave in order.');
-  }
   const slots = native.patchImports();
-  if (slots === -constants.errno.ENOENT) {
-    throw cannotBeForked('It does not call pthread_create and madvise by way of the dynamic linker, so that its memory cannot be kept for a child.');
-  }
+  const platform = native.emptyPlatform();
+  const complaint = unforkableNode({
+    ...nodeFacts(),
+    glibc: native.glibcVersion(),
+    exits: native.takeExits(false, () => undefined),
+    imports: slots !== -constants.errno.ENOENT,
+    platformSlot: platform !== -constants.errno.ENOENT,
+  });
+  if (complaint !== null) throw new ErrorData({ severity: 'FATAL', code: ERRCODE_FEATURE_NOT_SUPPORTED, ...named(complaint) });
   check(slots, 'mprotect');
-  const emptied = native.emptyPlatform();
-  if (emptied === -constants.errno.ENOENT) {
-    throw cannotBeForked('It does not export what tells V8 how many threads there are, without which worker_threads would hang in a child.');
-  }
-  check(emptied, 'mprotect');
+  check(platform, 'mprotect');
 }
 
-function cannotBeForked(detail: string): ErrorData {
-  return new ErrorData({
-    severity: 'FATAL',
-    code: ERRCODE_FEATURE_NOT_SUPPORTED,
-    message: `this build of Node (${process.version}, ${process.execPath}) cannot be forked`,
-    detail,
-    hint: 'Use Node 20, 22, 24 or 26 as nodejs.org or your distribution builds it.',
-  });
+const named = ({ message, ...rest }: Complaint): Complaint => ({ message: `${message} (${process.version}, ${process.execPath})`, ...rest });
+
+/** A line of Node that nobody has tried is used, with a warning: when the log is as it is set. */
+export function warnOfUntriedNode(): void {
+  const complaint = untriedNode(nodeFacts());
+  if (complaint !== null) ereport(WARNING, complaint);
 }

@@ -10,7 +10,7 @@ import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { becomeChild } from './child-main.js';
-import { checkNode, parseCommandLine, reexecuteIfNeeded, type PostmasterOptions } from './command-line.js';
+import { type PostmasterOptions, checkNode, checkNodeOptions, parseCommandLine, reexecuteIfNeeded, warnOfUntriedNode } from './command-line.js';
 import { DatabaseServer } from './database-server.js';
 import { checkDataDir } from './data-dir.js';
 import { createDataDirLockFile, lockFileIsValid, removeLockFile, updateStatus } from './lock-file.js';
@@ -144,6 +144,7 @@ function performer(dataDir: string, listenFd: number, database: DatabaseServer |
 /** Everything up to the first fork. */
 async function start({ dataDir }: PostmasterOptions): Promise<ServerLoop> {
   elog(LOG, `starting bgworker ${VERSION} on Node ${process.version}, ${process.arch}`);
+  warnOfUntriedNode();
   prepareIdentity();
   const database = startDatabase(dataDir);
   try {
@@ -172,8 +173,11 @@ function fail(err: unknown): never {
 
 async function postmasterMain(): Promise<void> {
   const options = parseCommandLine(process.argv.slice(2), process.env);
+  checkNodeOptions(process.execArgv, process.env);
   becomeConfiguredUser(options);
   reexecuteIfNeeded(options, hasBecomeUser());
+  // The loop does not turn: nobody would answer. And a child would take what is meant for the postmaster (docs/fork-safety.md, P6).
+  if (process.connected) process.disconnect();
   process.umask(0o077);
   setMyBackendType('postmaster');
   // Not the whole command line: a connection string given with -c is nobody's business.

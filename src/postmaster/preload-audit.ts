@@ -91,9 +91,48 @@ function findings(before: Look, after: Look): string[] {
   ];
 }
 
-/** Starts libuv's thread pool, which survives, so that whoever uses it first is not charged with it. */
+/**
+ * How many threads a Node of ours has when nobody has started another: the main one, the platform's two, the inspector's for SIGUSR1, and libuv's pool
+ * (UV_THREADPOOL_SIZE as libuv reads it).
+ */
+function threadsOfNode(): number {
+  const size = Number.parseInt(process.env['UV_THREADPOOL_SIZE'] ?? '4', 10) || 1;
+  return 4 + (size < 0 || size > 1024 ? 1024 : size);
+}
+
+/**
+ * Starts libuv's thread pool, which survives, so that whoever uses it first is not charged with it. Then looks for what is there already: Node's options
+ * (--import, --require) may have loaded modules before us, and hooks of module.register() run in a thread for which every import of a child would wait.
+ * @throws ErrorData FATAL 55000, unless `preload_audit` is `warning` or `off`
+ */
 export async function beginPreloadAudit(): Promise<void> {
-  if (getConfigOption('preload_audit') !== 'off') await promises.stat('/');
+  if (getConfigOption('preload_audit') === 'off') return;
+  await promises.stat('/');
+  const tooMany = (): number => readdirSync('/proc/self/task').length - threadsOfNode();
+  const found = await settled(() => (tooMany() > 0 ? [`Threads: ${tooMany()} more than Node has of itself.`] : []));
+  if (found.length === 0) return;
+  const options = [...process.execArgv, ...(process.env['NODE_OPTIONS'] === undefined ? [] : [`NODE_OPTIONS=${process.env['NODE_OPTIONS']}`])];
+  complain({
+    message: 'what Node has loaded by its options has left something behind that does not survive a fork',
+    detail: `${found.join(' ')} The options are: ${options.join(' ')}.`,
+    hint: 'Hooks of module.register() need a thread: use module.registerHooks(), or compile what they translate. See also the setting "preload_audit".',
+  });
+}
+
+/** What is found after half a second, or as soon as nothing is. */
+async function settled(find: () => string[]): Promise<string[]> {
+  let left = find();
+  for (let waited = 0; left.length > 0 && waited < SETTLE_MS; waited += PAUSE_MS) {
+    await sleep(PAUSE_MS);
+    left = find();
+  }
+  return left;
+}
+
+function complain(about: { message: string; detail: string; hint: string }): void {
+  const fields: ErrorFields = { code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, ...about };
+  if (getConfigOption('preload_audit') === 'error') throw new ErrorData({ ...fields, severity: 'FATAL' });
+  ereport(WARNING, fields);
 }
 
 /** Bytes drawn in advance, or a large secret: which of the two, only the library knows. */
@@ -111,18 +150,13 @@ function warnOfPools(name: string, sizes: readonly number[]): void {
  * @throws ErrorData FATAL 55000 where that does not survive a fork, unless `preload_audit` is `warning` or `off`
  */
 export async function audited(name: string, load: () => Promise<unknown>): Promise<void> {
-  const mode = getConfigOption('preload_audit');
-  if (mode === 'off') return void (await load());
+  if (getConfigOption('preload_audit') === 'off') return void (await load());
   const before = look();
   takePools();
   await load();
   warnOfPools(name, takePools());
   const timers = newResources(before, look(), (resource) => TIMERS.has(resource));
-  let left = findings(before, look());
-  for (let waited = 0; left.length > 0 && waited < SETTLE_MS; waited += PAUSE_MS) {
-    await sleep(PAUSE_MS);
-    left = findings(before, look());
-  }
+  const left = await settled(() => findings(before, look()));
   if (timers.length > 0) {
     ereport(WARNING, {
       message: `library "${name}" has left timers behind: ${count(timers)}`,
@@ -130,12 +164,9 @@ export async function audited(name: string, load: () => Promise<unknown>): Promi
     });
   }
   if (left.length === 0) return;
-  const fields: ErrorFields = {
-    code: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+  complain({
     message: `library "${name}" has left something behind that does not survive a fork`,
     detail: left.join(' '),
     hint: 'Threads, connections, servers, watchers and requests belong into the worker that uses them. See also the setting "preload_audit".',
-  };
-  if (mode === 'error') throw new ErrorData({ ...fields, severity: 'FATAL' });
-  ereport(WARNING, fields);
+  });
 }

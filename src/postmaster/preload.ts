@@ -39,7 +39,7 @@ export async function processSharedPreloadLibraries(list: string): Promise<reado
     ereport(LOG, { code: ERRCODE_SYNTAX_ERROR, message: 'invalid list syntax in parameter "shared_preload_libraries"' });
   }
   beginPreload();
-  if (names !== null && names.length > 0) await beginPreloadAudit();
+  await beginPreloadAudit();
   for (const name of names ?? []) {
     try {
       await audited(name, () => loadLibrary(name));

@@ -10,7 +10,7 @@ const LIBRARY = fixture('random-workers.mjs');
 const SIBLINGS = 64;
 const AT_A_TIME = 8;
 
-const pm = sharedPostmaster({ preload: [LIBRARY], settings: { max_worker_processes: AT_A_TIME } });
+const pm = sharedPostmaster({ preload: [LIBRARY], settings: { max_worker_processes: 2 * AT_A_TIME } });
 
 test('64 siblings: no number, id, key or nonce twice', { timeout: 120_000 }, async () => {
   const session = await openSession(pm);

@@ -10,7 +10,8 @@ const { forks } = options({ forks: 10_000 });
 const library = join(root, 'test/fixtures/random-workers.mjs');
 const { BGWORKER_SHMEM_ACCESS, BGW_NEVER_RESTART, BgWorkerStart_RecoveryFinished } = await import('../../dist/index.js');
 
-const settings = { shared_preload_libraries: library, log_min_messages: 'fatal', max_worker_processes: AT_A_TIME };
+// Twice as many slots: a worker that has stopped may still have its slot for a moment, while its registrant hears of another one's end.
+const settings = { shared_preload_libraries: library, log_min_messages: 'fatal', max_worker_processes: 2 * AT_A_TIME };
 const postmaster = await startPostmaster({ settings });
 try {
   const session = await postmaster.connect();
