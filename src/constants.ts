@@ -24,6 +24,8 @@ export const BGW_MAXLEN = 96;
 export const BGW_EXTRALEN = 128;
 /** Bytes of a library name, NUL included, as since release 17: module paths are longer than 95 bytes. @pg MAXPGPATH */
 export const MAXPGPATH = 1024;
+/** Ours. Bytes of the limits of a worker's resources, NUL included. */
+export const RLIMITS_SIZE = 256;
 /** Slot value of a worker that is registered and has not been started. @pg InvalidPid */
 export const InvalidPid = -1;
 

@@ -28,6 +28,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitProcess(exports);
   InitDsm(exports);
   InitPrivileges(exports);
+  InitRlimits(exports);
   InitExit(exports);
   InitPlatform(exports);
   return exports;

@@ -79,6 +79,7 @@ void InitSocket(Napi::Object exports);
 void InitProcess(Napi::Object exports);
 void InitDsm(Napi::Object exports);
 void InitPrivileges(Napi::Object exports);
+void InitRlimits(Napi::Object exports);
 void InitExit(Napi::Object exports);
 void InitPlatform(Napi::Object exports);
 

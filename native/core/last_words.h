@@ -12,7 +12,8 @@ extern "C" {
 typedef enum BgwLastWords {
   kBgwTerminated = 0,   // SIGTERM, by default: signals.h
   kBgwTouchedGone = 1,  // memory that was taken away: guard.h
-  kBgwLastWordsCount = 2
+  kBgwOutOfHeap = 2,    // V8 is near its heap's limit, and does not get away from it: binding/rlimits.cc
+  kBgwLastWordsCount = 3
 } BgwLastWords;
 
 // The forms of a time in the log, UTC. src/elog/elog.ts has the same numbers.

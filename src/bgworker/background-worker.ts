@@ -1,7 +1,7 @@
 // What a worker is: the descriptor as users give it, checked and brought into the form in which it is stored. Any process.
 // PostgreSQL: struct BackgroundWorker, src/include/postmaster/bgworker.h.
 
-import { BGW_EXTRALEN, BGW_MAXLEN, MAXPGPATH } from '../constants.js';
+import { BGW_EXTRALEN, BGW_MAXLEN, MAXPGPATH, RLIMITS_SIZE } from '../constants.js';
 
 /** 64 bits that a worker's main function gets, as an unsigned integer. @pg Datum */
 export type Datum = bigint;
@@ -40,6 +40,8 @@ export interface BackgroundWorker {
   extra?: Uint8Array | string;
   /** Whom the postmaster sends SIGUSR1 at each start and exit; 0: nobody. @pg bgw_notify_pid */
   notifyPid?: number;
+  /** Ours. Limits of this worker's resources, over those of the setting `worker_rlimits` and in its form: `RLIMIT_NOFILE=256, RLIMIT_CPU=60s`; 255 bytes. */
+  rlimits?: string;
 }
 
 /** A descriptor with every field in its stored form: text cut to its size, `extra` of 128 bytes. */
@@ -55,6 +57,7 @@ export interface Descriptor {
   readonly mainArg: Datum;
   readonly extra: Uint8Array;
   readonly notifyPid: number;
+  readonly rlimits: string;
 }
 
 /** This worker's own descriptor, as the postmaster stored it; null in a process that is no background worker. @pg MyBgworkerEntry */
@@ -64,7 +67,20 @@ export function setMyBgworkerEntry(entry: Descriptor): void {
   myBgworkerEntry = Object.freeze(entry);
 }
 
-const FIELDS = new Set(['name', 'type', 'flags', 'startTime', 'restartTime', 'main', 'libraryName', 'functionName', 'mainArg', 'extra', 'notifyPid']);
+const FIELDS = new Set([
+  'name',
+  'type',
+  'flags',
+  'startTime',
+  'restartTime',
+  'main',
+  'libraryName',
+  'functionName',
+  'mainArg',
+  'extra',
+  'notifyPid',
+  'rlimits',
+]);
 
 /** Text as a C string of `size` bytes holds it: up to the first NUL, cut to size - 1 bytes, never inside of a character. */
 export function cutText(text: string, size: number): string {
@@ -123,6 +139,14 @@ function extraField(value: unknown): Uint8Array {
   return stored;
 }
 
+// Cut, the limits would be other ones.
+function rlimitsField(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError(`background worker field "rlimits" must be a string, not ${typeName(value)}`);
+  const size = Buffer.byteLength(value);
+  if (size >= RLIMITS_SIZE) throw new RangeError(`background worker field "rlimits" must be at most ${RLIMITS_SIZE - 1} bytes, not ${size}`);
+  return value;
+}
+
 /**
  * A user's object as a descriptor. Checks types and names of fields; the values' rules are the sanity check's.
  * @throws TypeError for a wrong type, an unrecognized field, or a missing one; RangeError for a number or bytes that do not fit
@@ -147,6 +171,7 @@ export function toDescriptor(worker: BackgroundWorker): Descriptor {
     mainArg: mainArgField(worker.mainArg ?? 0n),
     extra: extraField(worker.extra ?? ''),
     notifyPid: intField(worker, 'notifyPid'),
+    rlimits: rlimitsField(worker.rlimits ?? ''),
   };
 }
 

@@ -2,6 +2,7 @@
 // PostgreSQL: src/backend/postmaster/bgworker.c (SanityCheckBackgroundWorker), contract 1.4: in this order, ending at the first failure.
 
 import type { Descriptor } from './background-worker.js';
+import { parseRlimits } from '../guc/rlimits.js';
 import {
   BGWORKER_BACKEND_DATABASE_CONNECTION,
   BGWORKER_CLASS_PARALLEL,
@@ -31,5 +32,6 @@ export function sanityCheckBackgroundWorker(worker: Descriptor, allowWithoutShme
     return 'invalid restart interval';
   }
   if (has(BGWORKER_CLASS_PARALLEL) && worker.restartTime !== BGW_NEVER_RESTART) return 'parallel workers may not be configured for restart';
-  return null;
+  const rlimits = parseRlimits(worker.rlimits); // ours
+  return typeof rlimits === 'string' ? `invalid resource limits: ${rlimits}` : null;
 }

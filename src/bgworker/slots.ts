@@ -6,7 +6,7 @@
 // One exception: a backend may set `terminate` of a slot in use, under the lock. Readers must live with a pid that is stale when read.
 
 import { asciiSafeText, type Descriptor } from './background-worker.js';
-import { BGWORKER_CLASS_PARALLEL, BGW_EXTRALEN, BGW_MAXLEN, InvalidPid, MAXPGPATH } from '../constants.js';
+import { BGWORKER_CLASS_PARALLEL, BGW_EXTRALEN, BGW_MAXLEN, InvalidPid, MAXPGPATH, RLIMITS_SIZE } from '../constants.js';
 import { HEADER, PARALLEL, SLOT, SLOT_SIZE } from '../shmem/layout.js';
 import { sharedMemory } from '../shmem/shmem.js';
 
@@ -65,6 +65,7 @@ function writeDescriptor(offset: number, worker: Descriptor): void {
   memory.storeBytes(offset + SLOT.functionName, BGW_MAXLEN, Buffer.from(worker.functionName));
   memory.storeBytes(offset + SLOT.libraryName, MAXPGPATH, Buffer.from(worker.libraryName));
   memory.bytes.set(worker.extra, offset + SLOT.extra);
+  memory.storeBytes(offset + SLOT.rlimits, RLIMITS_SIZE, Buffer.from(worker.rlimits));
 }
 
 /** Backend, under the exclusive lock, for a slot that is not in use (P-10). Returns the generation. */
@@ -126,5 +127,6 @@ export function copySlotDescriptor(slot: number): Descriptor {
     mainArg: BigInt.asUintN(64, memory.loadLong(offset + SLOT.mainArg)),
     extra: memory.bytes.slice(offset + SLOT.extra, offset + SLOT.extra + BGW_EXTRALEN),
     notifyPid: memory.load(offset + SLOT.notifyPid),
+    rlimits: text(SLOT.rlimits, RLIMITS_SIZE),
   };
 }

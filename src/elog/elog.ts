@@ -118,7 +118,7 @@ export function timelessFatalRecord(code: string, message: string): TimelessText
 }
 
 /** Why a process ends inside a signal handler; native/core/last_words.h has the same numbers. */
-export const LastWords = { terminated: 0, touchedGone: 1 } as const;
+export const LastWords = { terminated: 0, touchedGone: 1, outOfHeap: 2 } as const;
 
 /** Prepares what such a process says. Again after the log's settings have changed. */
 export function prepareLastWords(why: keyof typeof LastWords, code: string, message: string): void {

@@ -6,6 +6,7 @@
 
 import { GUARD_SETTINGS } from './guard-settings.js';
 import { LOG_SETTINGS } from './log-settings.js';
+import { checkRlimits } from './rlimits.js';
 import type { SettingDefinition } from './setting-types.js';
 
 export { INT_MAX } from './setting-types.js';
@@ -39,6 +40,7 @@ export interface Settings {
   allow_root: boolean;
   allow_writable_libraries: boolean;
   allow_orphan_workers: boolean;
+  worker_rlimits: string;
   allow_workers_without_shmem: boolean;
 }
 
@@ -166,6 +168,16 @@ export const SETTINGS: readonly SettingDefinition[] = [
     context: 'postmaster',
     bootValue: false,
     shortDesc: 'Lets a worker live on when the postmaster has died, if it chooses so.',
+  },
+  {
+    name: 'worker_rlimits',
+    type: 'string',
+    context: 'sighup',
+    bootValue: '',
+    checkHook: checkRlimits,
+    shortDesc: 'Sets limits of the resources of each background worker.',
+    longDesc:
+      'A list such as "RLIMIT_NOFILE=256, RLIMIT_CPU=60s:70s, max_old_space_size=64MB"; a worker that is registered with limits has these over them.',
   },
   {
     name: 'allow_workers_without_shmem',

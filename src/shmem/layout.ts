@@ -3,7 +3,7 @@
 // Who may write what, and when it changes hands, stands beside each field. The postmaster takes no lock and trusts nothing that it reads
 // here; backends coordinate among themselves with BackgroundWorkerLock. Words are four bytes in the machine's order.
 
-import { BGW_EXTRALEN, BGW_MAXLEN, MAXPGPATH } from '../constants.js';
+import { BGW_EXTRALEN, BGW_MAXLEN, MAXPGPATH, RLIMITS_SIZE } from '../constants.js';
 
 /** 'BGW1', little endian; and the version of this file's layout. */
 export const SHMEM_MAGIC = 0x31574742;
@@ -102,8 +102,9 @@ export const SLOT = {
   functionName: 240,
   libraryName: 336,
   extra: 1360,
+  rlimits: 1488,
 } as const;
-export const SLOT_SIZE = 1536;
+export const SLOT_SIZE = 1792;
 
 /**
  * One process. An entry belongs to the child that the postmaster assigned it to.
@@ -189,7 +190,8 @@ const fits =
   SLOT.functionName === SLOT.type + BGW_MAXLEN &&
   SLOT.libraryName === SLOT.functionName + BGW_MAXLEN &&
   SLOT.extra === SLOT.libraryName + MAXPGPATH &&
-  SLOT.extra + BGW_EXTRALEN <= SLOT_SIZE &&
+  SLOT.rlimits === SLOT.extra + BGW_EXTRALEN &&
+  SLOT.rlimits + RLIMITS_SIZE <= SLOT_SIZE &&
   PROC.type === PROC.name + BGW_MAXLEN &&
   PROC.type + BGW_MAXLEN <= PROC.waitEventInfo &&
   PROC.waitEventInfo + 4 <= PROC_SIZE &&

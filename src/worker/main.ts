@@ -6,6 +6,7 @@
 
 import { type BgworkerMain, type Descriptor, setMyBgworkerEntry } from '../bgworker/background-worker.js';
 import { loadExternalFunction, loadedLibrary, libraryFunction } from '../bgworker/library.js';
+import { applyRlimits } from './rlimits.js';
 import { BGWORKER_BACKEND_DATABASE_CONNECTION, BGWORKER_SHMEM_ACCESS } from '../constants.js';
 import { ERRCODE_INTERNAL_ERROR } from '../elog/errcodes.js';
 import { ERROR, ErrorData, FATAL } from '../elog/error-data.js';
@@ -83,6 +84,7 @@ function findMain(descriptor: Descriptor): BgworkerMain | Promise<BgworkerMain> 
 }
 
 async function run(descriptor: Descriptor): Promise<void> {
+  applyRlimits(descriptor); // the first thing that may fail, and the last before the user's code
   const found = findMain(descriptor);
   const main = found instanceof Promise ? await found : found;
   await main(descriptor.mainArg);

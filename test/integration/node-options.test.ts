@@ -25,7 +25,7 @@ interface Given {
 }
 
 /** Starts a postmaster with these flags alone, and waits until it is ready or has ended. */
-async function start({ flags = [], env = {} }: Given, settings: readonly string[] = []) {
+async function start({ flags = [], env = {} }: Given, settings: readonly string[] = [], cwd: string = process.cwd()) {
   const top = tempDir();
   const dir = join(top, 'data');
   mkdirSync(dir, { mode: 0o700 });
@@ -34,6 +34,7 @@ async function start({ flags = [], env = {} }: Given, settings: readonly string[
   const child = spawn(process.execPath, [...flags, dist('postmaster/main.js'), '-D', dir, ...common, ...root, ...settings], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...env },
+    cwd,
   });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
@@ -125,10 +126,7 @@ describe('refused, by name', () => {
       hooks,
       `import { register } from 'node:module'; register('data:text/javascript,export async function resolve(a, b, next) { return next(a, b); }');`,
     );
-    const { log, exited } = await start({
-      flags: [...flags.map((flag) => (flag === 'HOOKS' ? hooks : flag)), '--cpu-prof-dir', top].slice(0, flags.length),
-      env,
-    });
+    const { log, exited } = await start({ flags: flags.map((flag) => (flag === 'HOOKS' ? hooks : flag)), env }, [], top);
     expect(await exited).toEqual([1, null]);
     expect(log()).toContain(`FATAL:  ${message}\n`);
     expect(log()).toMatch(/\n[^\n]*DETAIL: {2}.*\n[^\n]*HINT: {2}/);

@@ -15,6 +15,7 @@ describe('toDescriptor', () => {
       functionName: '',
       mainArg: 0n,
       extra: new Uint8Array(128),
+      rlimits: '',
       notifyPid: 0,
     });
   });
