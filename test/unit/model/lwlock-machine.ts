@@ -82,12 +82,11 @@ function step(m: Machine, n: number, ops: readonly Op[], v: Variant): string | n
       return op.kind === 'var' ? 'look' : 'try';
     // BgwLockTry
     case 'try':
-      if (v.tornSwap === true) {
+    case 'swap': {
+      if (p.pc === 'try' && v.tornSwap === true) {
         p.snapshot = JSON.stringify(word);
         return 'swap';
       }
-    // falls through
-    case 'swap': {
       const seen = v.tornSwap === true ? (JSON.parse(p.snapshot) as Word) : { ...word };
       p.snapshot = '';
       const conflict = op.mode === 'exclusive' ? held(seen) : seen.exclusive;
