@@ -1,7 +1,8 @@
 // Who writes what into the log in the life of a worker, and what of it is there at which log_min_messages. Contract 11.1.
 import { describe, expect, test } from 'vitest';
 import { withPostmaster } from '../helpers/index.js';
-import { WORKERS, logLines, runToEnd, worker } from './support.js';
+import type { BackgroundWorkerHandle } from '../../dist/bgworker/handle.js';
+import { WORKERS, logLines, register, runToEnd, worker } from './support.js';
 
 /** The pids that lines with this text were written by. */
 function writers(log: string, text: string): number[] {
@@ -39,6 +40,20 @@ describe('the life of a worker in the log', () => {
       for (const text of ['registering background worker "fails"', 'starting background worker process "fails"', '"fails" (PID '])
         expect(of(text)).toEqual([text.startsWith('registering') ? [pm.pid, pm.pid] : [pm.pid]].flat());
       expect(of('ERROR:  ')).toEqual([pid]);
+      await session.close();
+    });
+  });
+
+  test('records of many processes at once, longer than PIPE_BUF, stay whole in a file', async () => {
+    await withPostmaster({ preload: [WORKERS] }, async (pm) => {
+      const session = await pm.connect();
+      const writesNow = (mainArg: number): Promise<BackgroundWorkerHandle> => register(session, worker('writesLongRecords', { mainArg }));
+      const handles = await Promise.all([0, 1, 2, 3].map(writesNow));
+      for (const handle of handles) expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(2);
+      const records = pm.log().split('\n').filter((line) => line.includes('long ')); // prettier-ignore
+      const whole = /^\S+ \S+ UTC \[\d+\] LOG: {2}long ([ABCD])\1{99999} end$/;
+      expect(records.filter((line) => !whole.test(line)).map((line) => line.slice(0, 200))).toEqual([]);
+      expect(records.length).toBe(200);
       await session.close();
     });
   });
