@@ -53,6 +53,7 @@ describe('what the worker gets', () => {
       argument: '42n',
       extra: hex('some\0bytes'),
       notifyPid: session.backendPid,
+      rlimits: '',
       main: 'object',
       frozen: true,
     });
