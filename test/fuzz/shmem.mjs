@@ -53,6 +53,28 @@ const running = (pid) => {
   }
 };
 
+const count = (path, text) => readFileSync(path, 'latin1').split(text).length - 1;
+
+/**
+ * Ends what is left of a round by a crash: kills the worker that has scribbled, else, where it has ended in its own garbage, any other child, until the
+ * postmaster begins anew. Not each child is one whose end is a crash. Where all have left in order, their garbage stays, and may say that no slot is free:
+ * then a session's backend is what is killed.
+ */
+async function crash(pm, pid, path) {
+  const [before, deadline] = [count(path, 'reinitializing'), Date.now() + DEADLINE_MS];
+  for (let killed = 0; count(path, 'reinitializing') === before;) {
+    if (!running(pm.pid)) throw new Error('the postmaster died');
+    if (Date.now() > deadline) throw new Error(`no crash cycle after ${killed} kills`);
+    const here = children(pm.pid).filter(running);
+    const victim = here.includes(pid) ? pid : here[killed % Math.max(1, here.length)];
+    if (victim !== undefined) {
+      process.kill(victim, 'SIGKILL');
+      killed++;
+    } else within(pm.connect(), 'a session', ATTEMPT_MS).catch(() => {});
+    await sleep(200);
+  }
+}
+
 /** A session and a worker in a postmaster that has begun anew; peers that fail in the garbage are tried again until it has. */
 async function worksAgain(pm) {
   const deadline = Date.now() + DEADLINE_MS;
@@ -135,8 +157,7 @@ async function round(seed, n) {
     }
     if (!running(pm.pid)) throw new Error('the postmaster died');
     session.close().catch(() => {});
-    // By its pid, as far as it is still the postmaster's child: it may have ended in its own garbage.
-    for (const child of children(pm.pid).includes(pid) ? [pid] : children(pm.pid).slice(0, 1)) process.kill(child, 'SIGKILL');
+    await crash(pm, pid, path);
     await worksAgain(pm);
     process.kill(pm.pid, 'SIGQUIT');
     const gone = (async () => {
