@@ -100,6 +100,8 @@ export interface Native {
   ownLatch(latch: number): number;
   disownLatch(latch: number): number;
   ownsLatch(latch: number): boolean;
+  /** Looks for a latch for 20 microseconds at most, and only where that has paid of late; says whether it is set then. Announces nothing. */
+  pollLatch(latch: number): boolean;
   /** -EPERM: it is somebody else's. */
   latchIsSet(latch: number): number;
 

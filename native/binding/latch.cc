@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "binding/args.h"
+extern "C" {
+#include "core/latch_poll.h"
+}
 
 namespace bgw {
 
@@ -53,6 +56,11 @@ static Napi::Value WakeLatchOwner(const Napi::CallbackInfo& info) {
   if (latch != nullptr) BgwWakeLatchOwner(latch);
   return info.Env().Undefined();
 }
+// A brief look for a latch that is not set yet, where such looks have paid of late. Result: was there one, and it is set now?
+static Napi::Value PollLatch(const Napi::CallbackInfo& info) {
+  BgwLatch* latch = LatchAt(Long(info, 0));
+  return Napi::Boolean::New(info.Env(), latch != nullptr && BgwPollLatch(latch));
+}
 // Result: 1 when it was set, else 0; -EPERM: somebody else's.
 static Napi::Value ResetLatch(const Napi::CallbackInfo& info) {
   BgwLatch* latch = LatchAt(Long(info, 0));
@@ -92,6 +100,7 @@ void InitLatches(Napi::Object exports) {
   Export<FreeLatch>(exports, "freeLatch");
   Export<SetLatch>(exports, "setLatch");
   Export<WakeLatchOwner>(exports, "wakeLatchOwner");
+  Export<PollLatch>(exports, "pollLatch");
   Export<ResetLatch>(exports, "resetLatch");
   Export<OwnLatch>(exports, "ownLatch");
   Export<DisownLatch>(exports, "disownLatch");

@@ -86,6 +86,11 @@ bool BgwPollBeforeSleep(BgwLook look, const void *what) {
   return found;
 }
 
+static bool LooksSet(const void *latch) {
+  return atomic_load_explicit(&((const BgwLatch *)latch)->is_set, memory_order_relaxed);
+}
+bool BgwPollLatch(const BgwLatch *latch) { return BgwPollBeforeSleep(LooksSet, latch); }
+
 void BgwSleepBegins(void) { slept_from = MonotonicNs(); }
 
 void BgwSleepEnds(bool set) {

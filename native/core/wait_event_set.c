@@ -248,8 +248,7 @@ int BgwWaitEventSetWait(BgwWaitEventSet *set, int64_t timeout_ms, BgwWaitEvent *
   if (set->latch != NULL && atomic_load(&set->latch->is_set)) return LatchAlone(set, occurred);
   int64_t deadline = timeout_ms > 0 ? MonotonicNs() + timeout_ms * kNsPerMs : 0;
   for (int64_t left = timeout_ms;;) {
-    if (set->latch != NULL && timeout_ms != 0 && BgwPollBeforeSleep(LooksSet, set->latch))
-      return LatchAlone(set, occurred);
+    if (set->latch != NULL && timeout_ms != 0 && BgwPollLatch(set->latch)) return LatchAlone(set, occurred);
     if (set->latch != NULL && BgwLatchPrepareSleep(set->latch)) return LatchAlone(set, occurred);
     // A handler that records after this look has also made urgent_fd readable, so the sleep below ends at once.
     bool awake = BgwPeekRecorded() != 0 || (BgwPostmasterDeathSeen() && set->death_pos >= 0);

@@ -32,7 +32,11 @@ const FIRST_OTHER_REGION = 2 ** 40;
 const EPERM = -1;
 const ENOTCONN = -107;
 
+/** So many waits one after the other may end on the spot; the next one takes a turn of the event loop, which has others to serve. */
+const MOST_ON_THE_SPOT = 16;
+
 const waiters = new Set<Waiter<unknown>>();
+let onTheSpot = 0;
 
 /** In a fresh child, before anything waits. @pg InitializeLatchSupport */
 export function initializeLatchSupport(): void {
@@ -141,7 +145,7 @@ export abstract class Waiter<T> {
   /** Waits without blocking the event loop. What has occurred already ends it without a turn of the loop. */
   wait(): Promise<T> {
     this.#signal?.throwIfAborted();
-    const found = this.look();
+    const found = this.look() ?? this.#lookLonger();
     if (found === null) {
       return new Promise((resolve, reject) => {
         this.#resolve = resolve;
@@ -151,6 +155,17 @@ export abstract class Waiter<T> {
     }
     processSignals(); // every wait is a safe point, also one that need not wait
     return Promise.resolve(found);
+  }
+
+  // A partner that answers within microseconds (native/core/latch_poll.c) is waited for here, where that costs neither a turn of the loop nor a callback:
+  // only while nobody else waits, and so many times.
+  #lookLonger(): T | null {
+    if (waiters.size > 0 || this.latch === NO_LATCH || this.#timeoutMs === 0 || onTheSpot === MOST_ON_THE_SPOT || !native.pollLatch(this.latch)) {
+      onTheSpot = 0;
+      return null;
+    }
+    onTheSpot++;
+    return this.look();
   }
 
   lookAgain(): void {
