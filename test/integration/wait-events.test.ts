@@ -71,8 +71,9 @@ test('a session’s backend waits for its client; in a call for whatever that wa
   expect((await session.activity()).find(({ pid }) => pid === session.backendPid)).toMatchObject({ waitEventType: null, waitEvent: null });
   const call = idle.call(EVENTS, 'waitsForShutdown', waiting('waitsForSomething', 7));
   await seen(session, idle.backendPid, 'IPC', 'BgWorkerShutdown');
-  const { pid } = (await session.activity()).find(({ name }) => name === 'waitsForSomething7')!;
-  process.kill(pid!, 'SIGTERM');
+  // The wait for its end may have begun before the worker itself.
+  const workerPid = async (): Promise<number | null | undefined> => (await session.activity()).find(({ name }) => name === 'waitsForSomething7')?.pid;
+  process.kill(await waitUntil(workerPid, { what: 'the worker' }), 'SIGTERM');
   expect(await call).toBe('over');
 });
 
