@@ -78,6 +78,8 @@ bool BgwPollBeforeSleep(BgwLook look, const void *what) {
     if (!found) sched_yield();
     took = MonotonicNs() - begin;
   } while (!found && took < kBudgetNs);
+  // On one core the other process had it until now, and what it did took as long as it took.
+  if (!found) found = look(what);
   if (found && took <= kShortNs) {
     Paid();
   } else {

@@ -79,6 +79,22 @@ TEST(what_is_there_is_found) {
   CHECK_EQ(looks, 1);
 }
 
+// As if another process had had the processor until the budget was over, and had set the latch meanwhile.
+static bool after_a_while(const void *what) {
+  const struct timespec kPause = {.tv_nsec = 50 * 1000};
+  (void)never(what);
+  if (looks == kEnough) nanosleep(&kPause, NULL);
+  return looks > kEnough;
+}
+
+TEST(what_comes_while_another_has_the_processor_is_found) {
+  BgwLatchPollInit();
+  CHECK(polls_after(kEnough, at_once));
+  looks = 0;
+  CHECK(BgwPollBeforeSleep(after_a_while, NULL));
+  CHECK_EQ(looks, kEnough + 1);
+}
+
 TEST(a_look_for_nothing_ends_and_the_next_one_comes_after_ever_more_sleeps) {
   BgwLatchPollInit();
   long slept = 0;
