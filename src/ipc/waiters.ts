@@ -3,6 +3,7 @@
 // Several may be under way at once, for one latch or for many. When the loop wakes, each looks for itself: all that wait for a latch that is set end,
 // in the order in which they began. A wait does not reset its latch.
 
+import { EBADMSG, deathPipeFailed } from './postmaster-death.js';
 import { lingeringWait, postmasterDeathSeen, setLingeringWait, setWaitEventInfo } from './own-words.js';
 import { processSignals, wakeInterruptWaiters } from './signals.js';
 import { checkWaitEventInfo } from './wait-event.js';
@@ -32,7 +33,10 @@ const FIRST_OTHER_REGION = 2 ** 40;
 const EPERM = -1;
 const ENOTCONN = -107;
 
-/** So many waits one after the other may end on the spot; the next one takes a turn of the event loop, which has others to serve. */
+/**
+ * So many waits one after the other may end on the spot, and no more: the event loop has timers and sockets to serve. Otherwise a worker whose latch is set
+ * whenever it comes to wait would do nothing else.
+ */
 const MOST_ON_THE_SPOT = 16;
 
 const waiters = new Set<Waiter<unknown>>();
@@ -45,7 +49,8 @@ export function initializeLatchSupport(): void {
 }
 
 // On the event loop, once a turn at most. Handlers first, since they set latches.
-function onWake(): void {
+function onWake(pipeError: number): void {
+  if (pipeError < 0) deathPipeFailed(pipeError);
   processSignals();
   if (postmasterDeathSeen()) wakeInterruptWaiters();
   for (const waiter of waiters) waiter.lookAgain();
@@ -63,6 +68,7 @@ export function endWaitsFor(latch: number): void {
 export function checkWaitResult(result: number, syscall: string): number {
   if (result === EPERM) refuseForeignLatch();
   if (result === ENOTCONN) refuseOutsider();
+  if (result === EBADMSG) deathPipeFailed(result);
   return check(result, syscall);
 }
 
@@ -147,6 +153,7 @@ export abstract class Waiter<T> {
     this.#signal?.throwIfAborted();
     const found = this.look() ?? this.#lookLonger();
     if (found === null) {
+      onTheSpot = 0;
       return new Promise((resolve, reject) => {
         this.#resolve = resolve;
         this.#reject = reject;
@@ -154,18 +161,16 @@ export abstract class Waiter<T> {
       });
     }
     processSignals(); // every wait is a safe point, also one that need not wait
-    return Promise.resolve(found);
+    if (onTheSpot++ < MOST_ON_THE_SPOT) return Promise.resolve(found);
+    onTheSpot = 0;
+    return new Promise((resolve) => void setImmediate(resolve, found));
   }
 
   // A partner that answers within microseconds (native/core/latch_poll.c) is waited for here, where that costs neither a turn of the loop nor a callback:
   // only while nobody else waits, and so many times.
   #lookLonger(): T | null {
-    if (waiters.size > 0 || this.latch === NO_LATCH || this.#timeoutMs === 0 || onTheSpot === MOST_ON_THE_SPOT || !native.pollLatch(this.latch)) {
-      onTheSpot = 0;
-      return null;
-    }
-    onTheSpot++;
-    return this.look();
+    const may = waiters.size === 0 && this.latch !== NO_LATCH && this.#timeoutMs !== 0 && onTheSpot < MOST_ON_THE_SPOT;
+    return may && native.pollLatch(this.latch) ? this.look() : null;
   }
 
   lookAgain(): void {
