@@ -189,7 +189,7 @@ export interface Native {
   postmasterIsAlive(): number;
 
   /** `onWake` is called once a turn of the event loop in which there is news for asynchronous waits. */
-  waitEventSupportInit(onWake: () => void): number;
+  waitEventSupportInit(onWake: (pipeError: number) => void): number;
   /** An asynchronous wait begins, for a latch or for what is none; it keeps the event loop alive. And is over. */
   waitBegins(latch: number): number;
   waitEnds(latch: number): void;

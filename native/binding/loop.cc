@@ -36,6 +36,7 @@ struct Loop {
   bool prepared;  // from the announcement until the check
   bool news;
   bool death_told;
+  int pipe_error;  // -errno of the death pipe, until JavaScript has been told
   Napi::Env env;
   Napi::FunctionReference callback;
   std::unique_ptr<Napi::AsyncContext> context;
@@ -44,7 +45,9 @@ static Loop* loop = nullptr;
 
 void LoopHasNews() { loop->news = true; }
 
-static bool Due(bool seen) { return seen || loop->news || (BgwPostmasterDeathSeen() && !loop->death_told); }
+static bool Due(bool seen) {
+  return seen || loop->news || loop->pipe_error != 0 || (BgwPostmasterDeathSeen() && !loop->death_told);
+}
 
 static void KeepAwake(uv_idle_t*) {}
 
@@ -83,7 +86,9 @@ static void OnUrgent(uv_poll_t*, int, int) { BgwDrainUrgent(); }
 
 static void OnDeathPipe(uv_poll_t* poll, int, int) {
   // Whatever it said, it will say again at once, for ever: it is asked once.
-  if (BgwLookForPostmasterDeath() != 0) uv_poll_stop(poll);
+  int dead = BgwLookForPostmasterDeath();
+  if (dead != 0) uv_poll_stop(poll);
+  if (dead < 0) loop->pipe_error = dead;
 }
 
 static void OnCheck(uv_check_t*) {
@@ -94,7 +99,9 @@ static void OnCheck(uv_check_t*) {
   loop->news = false;
   loop->death_told = BgwPostmasterDeathSeen();
   Napi::HandleScope scope(loop->env);
-  loop->callback.MakeCallback(loop->env.Global(), 0, nullptr, *loop->context);
+  napi_value pipe_error = Napi::Number::New(loop->env, loop->pipe_error);
+  loop->pipe_error = 0;
+  loop->callback.MakeCallback(loop->env.Global(), 1, &pipe_error, *loop->context);
   if (loop->env.IsExceptionPending()) {
     // An exit callback or a signal handler of the user's threw: the same as in any other callback of the loop.
     napi_fatal_exception(loop->env, loop->env.GetAndClearPendingException().Value());
@@ -120,7 +127,7 @@ static int StartHandles(uv_loop_t* uv) {
   return 0;
 }
 
-// Argument: the function to call when there is news. Result: 0 or -errno.
+// Argument: the function to call when there is news; it is told 0, or -errno of the death pipe. Result: 0 or -errno.
 static Napi::Value WaitEventSupportInit(const Napi::CallbackInfo& info) {
   int result = BgwWaitEventSupportInit();
   if (result < 0) return Number(info, result);
@@ -135,6 +142,7 @@ static Napi::Value WaitEventSupportInit(const Napi::CallbackInfo& info) {
                   false,
                   false,
                   false,
+                  0,
                   info.Env(),
                   Napi::Persistent(info[0].As<Napi::Function>()),
                   std::make_unique<Napi::AsyncContext>(info.Env(), "bgworker.Wait")};

@@ -1,10 +1,10 @@
 // A postmaster that is killed: nobody stays, and whoever waits is told. Contract 9.6; design, "Orphans".
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fixture, isAlive, processState, startPostmaster, waitUntil, withPostmaster } from '../helpers/index.js';
+import { fixture, isAlive, openFds, processState, startPostmaster, waitUntil, withPostmaster } from '../helpers/index.js';
 import { CALLS, errorOf, launch, logLines, openSession, said, waitForSaid, worker } from './support.js';
 
 const ORPHANS = { settings: { allow_orphan_workers: 'on' } };
@@ -44,7 +44,7 @@ describe('sessions', () => {
 });
 
 describe('workers', () => {
-  test('no orphans: not one that is busy, stopped, or blocks every signal', async () => {
+  test('L-42: no orphans: not one that is busy, stopped, or blocks every signal', async () => {
     await withPostmaster({}, async (pm) => {
       const session = await openSession(pm);
       const pids: number[] = [];
@@ -58,13 +58,30 @@ describe('workers', () => {
     });
   });
 
-  test('L-40, L-43: with allow_orphan_workers each kind of wait reports WL_POSTMASTER_DEATH, again and again', async () => {
+  test('L-40 … L-43: with allow_orphan_workers each kind of wait reports WL_POSTMASTER_DEATH, again and again', async () => {
     await withPostmaster(ORPHANS, async (pm) => {
       const session = await openSession(pm);
       for (const [mainArg, name] of [[0, 'async'], [1, 'sync']] as const) await launch(session, worker('seesPostmasterDie', { name, mainArg })); // prettier-ignore
       for (const name of ['async', 'sync']) await waitForSaid(pm, name, 'ready');
       pm.signal('SIGKILL');
       for (const name of ['async', 'sync']) expect((await waitForSaid(pm, name, 'died')).data).toEqual({ first: 16, again: 16, alive: false });
+    });
+  });
+
+  test('L-41: data in the pipe is FATAL for who reads it, and for nobody else', async () => {
+    await withPostmaster({}, async (pm) => {
+      const session = await openSession(pm);
+      const { pid } = await launch(session, worker('idle'));
+      await waitForSaid(pm, 'idle', 'ready');
+      // The postmaster has both ends of it, and its children have one; of pipes that Node made they have both.
+      const theirs = [...openFds(pid).values()].filter((file) => file.startsWith('pipe:'));
+      const isDeathPipe = ([fd, file]: readonly [number, string]): boolean =>
+        theirs.filter((other) => other === file).length === 1 && /^flags:\s*\d*1$/m.test(readFileSync(`/proc/${pm.pid}/fdinfo/${fd}`, 'utf8'));
+      const pipe = [...openFds(pm.pid)].find(isDeathPipe)?.[0];
+      writeFileSync(`/proc/${pm.pid}/fd/${pipe}`, '!');
+      await waitUntil(() => logLines(pm, 'FATAL').length > 0, { what: 'somebody to find it' });
+      expect(logLines(pm, 'FATAL')).toEqual(['FATAL:  unexpected data in postmaster death monitoring pipe']);
+      expect(isAlive(pm.pid)).toBe(true);
     });
   });
 
