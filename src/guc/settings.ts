@@ -41,6 +41,7 @@ export interface Settings {
   allow_writable_libraries: boolean;
   allow_orphan_workers: boolean;
   worker_rlimits: string;
+  post_auth_delay: number;
   allow_workers_without_shmem: boolean;
 }
 
@@ -185,5 +186,16 @@ export const SETTINGS: readonly SettingDefinition[] = [
     context: 'postmaster',
     bootValue: true,
     shortDesc: 'Allows background workers without shared memory access.',
+  },
+  {
+    name: 'post_auth_delay',
+    type: 'int',
+    unit: 's',
+    context: 'sighup',
+    bootValue: 0,
+    minValue: 0,
+    maxValue: 2147,
+    shortDesc: 'Sets the time that a background worker or a session waits when it has just begun.',
+    longDesc: 'This allows attaching a debugger to the process.',
   },
 ];

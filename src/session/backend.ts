@@ -41,6 +41,7 @@ import { initProcess, pgstatReportWaitEnd } from '../ipc/proc.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
 import { WAIT_EVENT_CLIENT_READ } from '../ipc/wait-event.js';
+import { postAuthDelay } from '../ipc/post-auth-delay.js';
 import { initPsDisplay } from '../ipc/ps-status.js';
 import { check, native } from '../native.js';
 import { HEADER } from '../shmem/layout.js';
@@ -182,6 +183,7 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   const name = `session of PID ${client.pid}`;
   setMyLatch(initProcess(procIndex, { pid: myProcPid, kind: 'client backend', name, type: 'client backend', workerSlot: -1 }));
   initPsDisplay(name);
+  postAuthDelay();
   pqsignal('SIGTERM', dieInOrder);
   pqsignal('SIGINT', statementCancelHandler);
   pqsignal('SIGUSR1', procsignalSigusr1Handler);

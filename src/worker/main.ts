@@ -16,6 +16,7 @@ import { procExit } from '../ipc/exit.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, statementCancelHandler } from '../ipc/interrupt.js';
 import { myLatch, setLatch, setMyLatch } from '../ipc/latch.js';
 import { initProcess } from '../ipc/proc.js';
+import { postAuthDelay } from '../ipc/post-auth-delay.js';
 import { initPsDisplay } from '../ipc/ps-status.js';
 import { SIG_DFL, SIG_IGN, armBgworkerDie, bgworkerDie, pqsignal } from '../ipc/signals.js';
 import { native } from '../native.js';
@@ -95,6 +96,7 @@ export function backgroundWorkerMain(descriptor: Descriptor, slot: number, procI
   setMyBgworkerEntry(descriptor);
   setMyBackendType('background worker', descriptor.type);
   initPsDisplay(descriptor.name);
+  postAuthDelay();
   installSignalHandlers(descriptor);
   watchForStrayErrors(descriptor);
   joinSharedMemory(descriptor, procIndex, slot);

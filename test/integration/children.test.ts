@@ -1,8 +1,9 @@
 // What a child is, and what it has and has not from its postmaster: title, session, descriptors, pid, randomness. Contract 7.1, 11.3; fork-safety.
-import { constants, readFileSync } from 'node:fs';
+import { constants, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openFds, parentOf, processState, titleOf, waitUntil } from '../helpers/index.js';
-import { CALLS, end, launch, logLines, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
+import { openFds, parentOf, processState, titleOf, waitUntil, withPostmaster } from '../helpers/index.js';
+import { CALLS, WORKERS, end, launch, logLines, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const { O_RDONLY, O_WRONLY } = constants;
 
@@ -60,6 +61,25 @@ describe('titles', () => {
     expect(titleOf(session.backendPid)).toBe(`postgres: bgworker: session of PID ${process.pid} `);
     expect(readFileSync(`/proc/${pid}/comm`, 'utf8')).toBe('postgres\n');
     await end(session, handle);
+  });
+});
+
+describe('post_auth_delay', () => {
+  test('C-06: a worker waits with its title, before it has any handler and with signals blocked; SIGQUIT ends it all the same', async () => {
+    await withPostmaster({ preload: [WORKERS], conf: '', shutdown: 'immediate' }, async (own) => {
+      const session = await openSession(own);
+      writeFileSync(join(own.dir, 'bgworker.conf'), 'post_auth_delay = 30min\n');
+      own.signal('SIGHUP');
+      await own.waitForLog('parameter "post_auth_delay" changed to "30min"');
+      const { pid } = await launch(session, worker('masks', { name: 'waits' }));
+      await waitUntil(() => titleOf(pid) === 'postgres: bgworker: waits ' && processState(pid) === 'S', { what: 'the worker to sleep' });
+      const mask = (field: string): bigint =>
+        BigInt(`0x${new RegExp(`^${field}:\\s*(\\w+)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]}`);
+      const [term, hup] = [1n << 14n, 1n];
+      expect([mask('SigBlk') & term, mask('SigIgn') & hup]).toEqual([term, 0n]);
+      process.kill(pid, 'SIGQUIT');
+      await own.waitForLog('all server processes terminated; reinitializing');
+    });
   });
 });
 

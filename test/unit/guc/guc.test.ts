@@ -37,6 +37,7 @@ describe('the table', () => {
   test('has the defaults of release 15, and ours', () =>
     expect(Object.fromEntries(SETTINGS.map(({ name }) => [name, getConfigOption(name)]))).toStrictEqual({
       worker_rlimits: '',
+      post_auth_delay: 0,
       max_worker_processes: 8,
       max_parallel_workers: 8,
       max_connections: 100,
