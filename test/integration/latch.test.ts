@@ -1,10 +1,14 @@
 // Latches: who owns them, who sets them, and several waits at once, in both forms. Contract section L.
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { fixture, withPostmaster } from '../helpers/index.js';
+import { fixture, openFds, withPostmaster } from '../helpers/index.js';
 import { launch, logLines, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const LATCHES = fixture('latches.mjs');
 const pm = sharedPostmaster({ preload: [LATCHES] });
+
+/** O_NONBLOCK and O_CLOEXEC, as /proc shows them. */
+const NONBLOCKING_AND_CLOSED_BY_EXEC = 0o4000 | 0o2000000;
 
 const ERROR = 'ErrorData XX000';
 const FOREIGN = `${ERROR} cannot wait on a latch owned by another process`;
@@ -88,7 +92,39 @@ describe('several waits in one process', () => {
   });
 });
 
+describe('the latch of a worker', () => {
+  test('C-09: it is set once before main begins', async () => expect(await results('firstLook')).toEqual([1, 8]));
+
+  test('L-30: a SIGURG alone ends no wait; it stays blocked, and none is left', async () => {
+    expect(await results('strayWakeUps')).toEqual([8, 8, '0000000000000000', '0000000000400000']);
+  });
+
+  test('L-30: SIGURG is read through a descriptor of the process’s own, which does not block and does not survive an exec', async () => {
+    const session = await openSession(pm);
+    const { pid } = await launch(session, worker('idle'));
+    await waitForSaid(pm, 'idle', 'ready');
+    const fds = [...openFds(pid)]
+      .filter(([, file]) => file === 'anon_inode:[signalfd]')
+      .map(([fd]) => readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'));
+    expect(fds).toHaveLength(1);
+    expect(fds[0]).toMatch(/^sigmask:\s*0000000000400000$/m);
+    const flags = Number.parseInt(/^flags:\s*(\d+)$/m.exec(fds[0] as string)?.[1] as string, 8);
+    expect(flags & NONBLOCKING_AND_CLOSED_BY_EXEC).toBe(NONBLOCKING_AND_CLOSED_BY_EXEC);
+  });
+
+  test('waits that find it set take a turn of the event loop all the same, every so often', async () => {
+    expect(await results('servesLoop', 200)).toBeGreaterThanOrEqual(10);
+  });
+});
+
 describe('between processes', () => {
+  test('C-42: a worker wakes its registrant, and bears that it is gone', async () => {
+    const session = await openSession(pm);
+    await register(session, worker('registrant', { libraryName: LATCHES }));
+    expect((await waitForSaid(pm, 'registrant', 'results')).data).toBe(1);
+    expect((await waitForSaid(pm, 'wakesRegistrant', 'results')).data).toEqual([true, 'gone']);
+  });
+
   test('L-05: an owner that waits asynchronously but is awake gets no signal', async () => {
     const session = await openSession(pm);
     const { pid } = await launch(session, worker('awakeOwner', { libraryName: LATCHES }));

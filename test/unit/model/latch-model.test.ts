@@ -9,6 +9,7 @@ import {
   loopOwner,
   owner,
   setter,
+  wait,
   when,
   withPoll,
   withWordReset,
@@ -78,7 +79,7 @@ const secondSetter: Program = setter('work1', AS_IT_IS).map((op) => ('word' in o
 
 const system = (variant: Variant): readonly Program[] => [owner(variant), setter('work0', variant), setter('work1', variant)];
 
-test('two setters and one owner: no interleaving loses a wake-up', () => {
+test('L-05, L-06, L-32: two setters and one owner: no interleaving loses a wake-up', () => {
   const { states, stuck, trace } = explore(system(AS_IT_IS));
   expect(trace).toEqual([]);
   expect(stuck).toBe(0);
@@ -95,6 +96,32 @@ test.each([
   const { stuck, trace } = explore(system(variant));
   expect(stuck).toBeGreaterThan(0);
   expect(trace.length).toBeGreaterThan(0);
+});
+
+/** Looks at the work between the wait and the reset, and not after it. */
+const earlyLook: Program = [
+  { op: 'label', name: 'loop' },
+  ...wait(AS_IT_IS),
+  { op: 'load', word: 'work0', reg: 'a' },
+  { op: 'load', word: 'work1', reg: 'b' },
+  { op: 'branch', reg: 'a', equals: 0, to: 'reset' },
+  { op: 'branch', reg: 'b', equals: 1, to: 'out' },
+  { op: 'label', name: 'reset' },
+  { op: 'store', word: 'is_set', value: 0 },
+  { op: 'fence' },
+  { op: 'goto', to: 'loop' },
+  { op: 'label', name: 'out' },
+  { op: 'end' },
+];
+
+test('L-20: who looks between wait and reset, and not after it, loses a wake-up', () => {
+  expect(explore([earlyLook, setter('work0', AS_IT_IS), setter('work1', AS_IT_IS)]).stuck).toBeGreaterThan(0);
+});
+
+test('L-21: who sets the latch first and publishes then loses a wake-up', () => {
+  const [publish, ...set] = setter('work0', AS_IT_IS);
+  const late = set.flatMap((op): Op[] => (op.op === 'end' ? [publish as Op, op] : [op]));
+  expect(explore([owner(AS_IT_IS), late, setter('work1', AS_IT_IS)]).stuck).toBeGreaterThan(0);
 });
 
 const C_OR_JAVASCRIPT: readonly { readonly what: string; readonly programs: readonly Program[] }[] = [
@@ -118,7 +145,7 @@ test.each(C_OR_JAVASCRIPT)('$what: no interleaving loses a wake-up', ({ programs
   expect(states).toBeGreaterThan(1_000);
 });
 
-test('a poll in place of the look after the announcement loses a wake-up', () => {
+test('L-32: a poll in place of the look after the announcement loses a wake-up', () => {
   const blind = withPoll(loopOwner({ fence: true, looks: false, syncInPoll: false, syncInTurn: false }));
   expect(explore([blind, wordSetter('work0'), wordSetter('work1')]).stuck).toBeGreaterThan(0);
 });
