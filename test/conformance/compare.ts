@@ -24,6 +24,8 @@ export interface Observation {
   readonly log?: readonly LogRecord[];
   /** The log lines of each postmaster by itself, where there are several. */
   readonly postmasters?: readonly (readonly string[])[];
+  /** For how many milliseconds of a stretch of time the postmaster had no processor. Absent: none. */
+  readonly waitedMs?: (fromMs: number, toMs: number) => number;
 }
 
 /** What differs, in words and as diffs; nothing where the scenario passes. */
@@ -34,7 +36,8 @@ export function compare(scenario: Scenario, seen: Observation): string[] {
   const alone = (seen.postmasters ?? []).map((lines) => streamsOf(comparable(lines, scenario.postgres), sessions).postmasterLog);
   const differences = scenario.stable ? compareStable(scenario, expected, { got, alone }) : compareUnstable(expected, got, alone);
   if (seen.lives === undefined) return differences;
-  const rules = { intervals: registered(scenario, (worker) => worker.restart ?? -1), unstable: !scenario.stable };
+  const intervals = registered(scenario, (worker) => worker.restart ?? -1);
+  const rules = { intervals, unstable: !scenario.stable, ...(seen.waitedMs === undefined ? {} : { waitedMs: seen.waitedMs }) };
   const log = seen.log ?? [];
   return [...differences, ...compareHistories(scenario.workers, seen.lives, log, rules), ...compareCodes(log)];
 }

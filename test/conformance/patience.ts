@@ -10,7 +10,7 @@ import { commandsOfRun } from './script.js';
 import { livesOf, type Life } from './signature.js';
 
 /** How long a worker may take to come to rest. */
-const REST_MS = 3000;
+export const REST_MS = 3000;
 /** So many times what a step waits for, where the oracle's wait ended in time: the scenario says how long is worth waiting, not how long is allowed. */
 const PATIENCE = 3;
 
@@ -87,6 +87,18 @@ export async function caughtUp(run: ScenarioRun, workers: readonly string[]): Pr
   if (!run.scenario.stable) return;
   const before = recordedSoFar(run);
   await becomes(() => workers.every((worker) => hasLived(run, run.logNameOf(worker), before)), REST_MS, run.signal);
+}
+
+/** Before a step that ends a worker: waits until its processes have written as many lines as the oracle's had by then, where that does not differ from run to run. */
+export async function hasSpoken(run: ScenarioRun, worker: string): Promise<void> {
+  if (!run.scenario.stable) return;
+  const lines = recordedSoFar(run).filter((line) => line.startsWith(`${worker}#`)).length;
+  await becomes(() => run.eventsOf(worker).length >= lines, REST_MS, run.signal);
+}
+
+/** The recorded line that the runner's next one is to be. */
+export function nextRecorded(run: ScenarioRun): string {
+  return run.scenario.signature[recordedSoFar(run).length] ?? '';
 }
 
 /** Of the recorded lines those before the one that the runner will say next. */

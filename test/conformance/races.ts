@@ -69,20 +69,24 @@ export function cameAsFar(want: readonly string[], have: readonly string[]): boo
   return want.slice(0, have.length).join('\n') === have.slice(0, want.length).join('\n');
 }
 
-/** So soon after the start of a worker came the crash cycle that it was killed in. */
+/** So soon after the start of a worker came the crash cycle that it was killed in; not counted what the postmaster waited for a processor meanwhile. */
 const STILLBORN_MS = 100;
 
 /**
  * The events without those of workers that were forked just when a crash cycle began: such a process is killed at its birth, and may have said something before.
  * Runs after it count from one less.
  */
-export function withoutStillborn(events: readonly WorkerEvent[], log: readonly LogRecord[], clockOffsetMs: number): WorkerEvent[] {
+export function withoutStillborn(
+  events: readonly WorkerEvent[],
+  log: readonly LogRecord[],
+  { clockOffsetMs, waitedMs = () => 0 }: { clockOffsetMs: number; waitedMs?: (fromMs: number, toMs: number) => number },
+): WorkerEvent[] {
   const stillborn = new Set<number>();
   log.forEach(({ epochMs, message }, index) => {
     const [, name] = /^starting background worker process "(.*)"$/s.exec(message) ?? [];
     const crash =
       name === undefined ? undefined : log.slice(index).find(({ message }) => message === 'terminating any other active server processes');
-    if (crash === undefined || crash.epochMs - epochMs > STILLBORN_MS) return;
+    if (crash === undefined || crash.epochMs - epochMs - waitedMs(epochMs, crash.epochMs) > STILLBORN_MS) return;
     const born = events.find(({ tag, timeMs }) => tag === name && timeMs >= epochMs + clockOffsetMs - 1);
     if (born !== undefined && born.timeMs <= crash.epochMs + clockOffsetMs + STILLBORN_MS) stillborn.add(born.pid);
   });

@@ -19,6 +19,8 @@ export interface RestartRules {
   readonly intervals: ReadonlyMap<string, number>;
   /** The scenario's behaviour differs from run to run: numbers need not agree, only the intervals. */
   readonly unstable: boolean;
+  /** For how many milliseconds of a stretch of time the postmaster was ready to run, and had no processor. */
+  readonly waitedMs?: (fromMs: number, toMs: number) => number;
 }
 
 export function compareHistories(
@@ -31,7 +33,7 @@ export function compareHistories(
   return [...names].flatMap((name) => {
     const got = lives.get(name) ?? [];
     const counts = rules.unstable ? [] : compareCounts(name, expected[name], historyOf(got));
-    return [...counts, ...checkGaps(name, got, log, rules.intervals.get(name))];
+    return [...counts, ...checkGaps(name, got, log, rules)];
   });
 }
 
@@ -43,25 +45,37 @@ function compareCounts(name: string, expected: WorkerHistory | undefined, got: W
   return want === have ? [] : [`worker "${name}" ended otherwise:`, `- ${want}`, `+ ${have}`];
 }
 
-function checkGaps(name: string, lives: readonly Life[], log: readonly LogRecord[], interval: number | undefined): string[] {
+function checkGaps(name: string, lives: readonly Life[], log: readonly LogRecord[], { intervals, waitedMs = () => 0 }: RestartRules): string[] {
+  const interval = intervals.get(name);
   return lives.slice(1).flatMap((life, index) => {
     const before = lives[index] as Life;
     const between = log.filter(({ epochMs }) => epochMs >= before.startedMs && epochMs <= life.startedMs);
     if (between.some(({ message }) => SERVER_STOPPED.test(message))) return [];
     const reset = between.findLast(({ message }) => REINITIALIZING.test(message));
-    if (reset !== undefined) return checkCrashRestart(name, index, (life.startedMs - reset.epochMs) / 1000);
+    const gap = (fromMs: number): Gap => ({ seconds: (life.startedMs - fromMs) / 1000, waited: waitedMs(fromMs, life.startedMs) / 1000 });
+    if (reset !== undefined) return checkCrashRestart(name, index, gap(reset.epochMs));
     if (before.exitedMs === null || interval === undefined || interval < 0) return [];
-    return checkInterval(name, index, (life.startedMs - before.exitedMs) / 1000, interval);
+    return checkInterval(name, index, gap(before.exitedMs), interval);
   });
 }
 
-function checkCrashRestart(name: string, index: number, gap: number): string[] {
-  return gap < CRASH_CYCLE_S
-    ? []
-    : [`worker "${name}" came back ${gap.toFixed(2)} s after crash cycle ${index + 1}, not in under ${CRASH_CYCLE_S} s`];
+/** In seconds; `waited` is what of it the postmaster spent in the queue of a processor, and is not counted against it. */
+interface Gap {
+  readonly seconds: number;
+  readonly waited: number;
 }
 
-function checkInterval(name: string, index: number, gap: number, interval: number): string[] {
-  if (gap >= interval - EARLY_S && gap <= interval + LATE_S) return [];
-  return [`restart ${index + 1} of worker "${name}" came ${gap.toFixed(2)} s after the exit; its interval is ${interval} s`];
+const waitedText = ({ waited }: Gap): string => (waited >= 0.005 ? ` (the postmaster had no processor for ${waited.toFixed(2)} s of that)` : '');
+
+function checkCrashRestart(name: string, index: number, gap: Gap): string[] {
+  return gap.seconds - gap.waited < CRASH_CYCLE_S
+    ? []
+    : [`worker "${name}" came back ${gap.seconds.toFixed(2)} s after crash cycle ${index + 1}, not in under ${CRASH_CYCLE_S} s${waitedText(gap)}`];
+}
+
+function checkInterval(name: string, index: number, gap: Gap, interval: number): string[] {
+  if (gap.seconds >= interval - EARLY_S && gap.seconds - gap.waited <= interval + LATE_S) return [];
+  return [
+    `restart ${index + 1} of worker "${name}" came ${gap.seconds.toFixed(2)} s after the exit; its interval is ${interval} s${waitedText(gap)}`,
+  ];
 }

@@ -88,6 +88,7 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
   try {
     await setUp(run, options.connection);
     lateness.begin();
+    run.runQueue.begin();
     for (const step of scenario.setup.steps) await STEPS[step.op]?.(run, step);
     differences = await settle(run);
   } catch (err) {
@@ -96,6 +97,7 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
     differences = [`error: ${what}`, 'what was seen until then:', ...signatureOf(run.seen()).map((line) => `  ${line}`)];
   } finally {
     lateness.end();
+    run.runQueue.end();
     for (const session of run.sessions) await session.close();
     const noise = [...run.log().noise];
     if (noise.length > 0) run.notes.push('lines in the log that are no log lines:', ...noise.slice(-SHOWN_NOISE).map((line) => `  ${line}`));
@@ -197,15 +199,16 @@ function compareNow(run: ScenarioRun): string[] {
   const { records } = run.log();
   const seen = run.seen();
   const lives = livesOf(scenario.id, records);
+  const waitedMs = (fromMs: number, toMs: number): number => run.runQueue.waitedMs(fromMs, toMs);
   const judge = (events: Seen['events'], runner: Seen['runner']): string[] => {
     const signature = signatureOf({ ...seen, events, runner });
     const postmasters = run.logs().map((log) => signatureOf({ ...seen, events, runner: [], log }).filter((line) => line.startsWith('LOG[')));
-    return compare(scenario, { signature, lives, log: records, postmasters });
+    return compare(scenario, { signature, lives, log: records, postmasters, waitedMs });
   };
   const looked = seen.runner.filter(({ unseen }) => unseen !== true);
   const differences = judge(seen.events, looked);
   if (differences.length === 0) return [];
-  const others = withoutStillborn(seen.events, records, seen.clockOffsetMs);
+  const others = withoutStillborn(seen.events, records, { clockOffsetMs: seen.clockOffsetMs, waitedMs });
   const variants = [[seen.events, seen.runner] as const, [others, looked] as const, [others, seen.runner] as const];
   return variants.some(([events, runner]) => judge(events, runner).length === 0) ? [] : differences;
 }

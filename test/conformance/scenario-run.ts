@@ -7,6 +7,7 @@ import type { Cluster } from './cluster.js';
 import { monotonicMs, readEvents, type WorkerEvent } from './event-file.js';
 import { registeredWorkers, type Scenario, type Step } from './language.js';
 import type { LogRecord } from './server-log.js';
+import { RunQueue } from './run-queue.js';
 import { OracleSession } from './sessions.js';
 import type { RunnerLine, Seen } from './signature.js';
 import type { BackgroundWorkerHandle } from '../../dist/bgworker/handle.js';
@@ -36,6 +37,8 @@ export class ScenarioRun {
   readonly signal: AbortSignal;
   /** What a reader of a failure should know besides. */
   readonly notes: string[] = [];
+  /** How long the postmasters waited for a processor. */
+  readonly runQueue = new RunQueue(() => [...this.clusters.values()].flatMap(({ pid }) => pid ?? []));
   readonly #sessions = new Map<string, OracleSession>();
   readonly #backends = new Map<number, string>();
   readonly #lines: RunnerLine[] = [];

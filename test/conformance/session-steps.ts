@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BGWH_NOT_YET_STARTED, BGWH_POSTMASTER_DIED, BGWH_STARTED } from '../../dist/constants.js';
 import type { Session } from '../../dist/session/client.js';
-import { caughtUp, livesOfWorker, patience } from './patience.js';
+import { REST_MS, caughtUp, hasSpoken, livesOfWorker, nextRecorded, patience } from './patience.js';
 import { within } from './polling.js';
 import { workerNames, type Step } from './language.js';
 import { LIBRARY, registrationOf, type Registration } from './registration.js';
@@ -15,6 +15,8 @@ const OPEN_MS = 8000;
 const ANSWER_MS = 8000;
 const WAIT_MS = 5000;
 const POLL_MS = 20;
+
+const USR1_COUNT = 'SIGUSR1 received so far = ';
 
 interface Status {
   readonly status: number;
@@ -201,10 +203,14 @@ export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
     await caughtUp(run, [step.w as string]);
     await handleStep('status', ANSWER_MS, async (backend, { handle }) => statusText(await backend.getBackgroundWorkerPid(handle)))(run, step);
   },
-  terminate: handleStep('Terminate', ANSWER_MS, async (backend, { handle }) => {
-    await backend.terminateBackgroundWorker(handle);
-    return 'ok';
-  }),
+  terminate: async (run, step) => {
+    await hasSpoken(run, step.w as string);
+    const terminate = handleStep('Terminate', ANSWER_MS, async (backend, { handle }) => {
+      await backend.terminateBackgroundWorker(handle);
+      return 'ok';
+    });
+    await terminate(run, step);
+  },
   // The generation counts what happened in the server before: nobody can say what it must be.
   handle: handleStep('handle', ANSWER_MS, async (_, { handle }) => `slot=${handle.slot} generation=N`),
   wait_startup: (run, step) =>
@@ -236,8 +242,28 @@ export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
   ),
   usr1: async (run, step) => {
     await caughtUp(run, workerNames(run.scenario.setup));
-    const said = (count: unknown): string => `SIGUSR1 received so far = ${String(count)}`;
-    await libraryStep(() => 'SIGUSR1', 'usr1Count', said)(run, step);
+    // A signal comes after the change that it tells of, and not at once where others compute.
+    const session = run.session(step.s, step.on);
+    const wanted = Number(nextRecorded(run).split(`${session.name}: ${USR1_COUNT}`)[1] ?? 0);
+    let count = 0;
+    const look = libraryStep(
+      () => 'SIGUSR1',
+      'usr1Count',
+      (result) => {
+        count = Number(result);
+        return null;
+      },
+    );
+    for (const deadline = performance.now() + REST_MS; run.scenario.stable && session.isOpen && performance.now() < deadline;) {
+      await look(run, step);
+      if (count >= wanted) break;
+      await sleep(POLL_MS, undefined, { signal: run.signal });
+    }
+    await libraryStep(
+      () => 'SIGUSR1',
+      'usr1Count',
+      (result) => `${USR1_COUNT}${String(result)}`,
+    )(run, step);
   },
   sql: async (run, step) => {
     const session = await opened(run, step);

@@ -136,12 +136,12 @@ describe('restarts', () => {
   const history = { starts: 2, exits: ['exited with exit code 1', '(not seen)'], restart_gaps_s: [1], start_to_start_s: [1.1] };
   const scenario = scenarioWith({ workers: { w: history }, setup: { steps: [{ op: 'reg', w: 'w', restart: 1 }] } });
   const record = (epochMs: number, message: string) => ({ epochMs, pid: 1, code: '00000', level: 'LOG', message });
-  const after = (gapMs: number, log: ReturnType<typeof record>[] = []): string[] => {
+  const after = (gapMs: number, log: ReturnType<typeof record>[] = [], waitedMs = (): number => 0): string[] => {
     const lives: Life[] = [
       { startedMs: 0, exit: 'exited with exit code 1', exitedMs: 100, pid: null },
       { startedMs: 100 + gapMs, exit: null, exitedMs: null, pid: null },
     ];
-    return compare(scenario, { signature: [], lives: new Map([['w', lives]]), log });
+    return compare(scenario, { signature: [], lives: new Map([['w', lives]]), log, waitedMs });
   };
 
   it.each([1000, 1190])('may come %i ms after the exit', (gap) => expect(after(gap)).toEqual([]));
@@ -150,6 +150,14 @@ describe('restarts', () => {
   it('come soon after a crash cycle, whatever the interval', () => {
     expect(after(300, [record(200, 'all server processes terminated; reinitializing')])).toEqual([]);
     expect(after(900, [record(200, 'all server processes terminated; reinitializing')])).toEqual([expect.stringMatching(/not in under 0.5 s/)]);
+  });
+
+  it('may be later by as long as the postmaster had no processor, and by no more; never sooner', () => {
+    const waited = (): number => 150;
+    expect(after(1300, [], waited)).toEqual([]);
+    expect(after(1400, [], waited)).toEqual([expect.stringMatching(/\(the postmaster had no processor for 0\.15 s of that\)$/)]);
+    expect(after(900, [], waited)).toHaveLength(1);
+    expect(after(640, [record(200, 'all server processes terminated; reinitializing')], waited)).toEqual([]);
   });
 
   it('are no restarts where the server was stopped in between', () => {

@@ -57,11 +57,13 @@ describe('a worker that is forked when a crash cycle begins', () => {
   const events = [event(2, 20, 'main run=1 arg=0'), event(3, 20, 'unblocked'), event(55, 30, 'main run=2 arg=0')];
 
   it('may have spoken: its lines can be left out, and its successors count from one less', () => {
-    expect(withoutStillborn(events, log, -1000)).toEqual([event(55, 30, 'main run=1 arg=0')]);
+    expect(withoutStillborn(events, log, { clockOffsetMs: -1000 })).toEqual([event(55, 30, 'main run=1 arg=0')]);
   });
 
   it('is not one that was there long before', () => {
-    expect(withoutStillborn(events, log.with(1, record(1400, 'terminating any other active server processes')), -1000)).toEqual(events);
+    expect(withoutStillborn(events, log.with(1, record(1400, 'terminating any other active server processes')), { clockOffsetMs: -1000 })).toEqual(
+      events,
+    );
   });
 });
 

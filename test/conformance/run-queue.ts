@@ -1,0 +1,63 @@
+// How long postmasters waited for a processor while a scenario ran: what came later for that is not late by any rule of theirs. Runs in the judge.
+//
+// The kernel counts it (/proc/PID/schedstat, the second number: nanoseconds in which the thread was ready to run and did not run). The judge reads it every few
+// milliseconds, and so knows for each stretch of time how much of it the postmaster could not help.
+
+import { readFileSync } from 'node:fs';
+
+const LOOK_MS = 10;
+
+interface Sample {
+  readonly epochMs: number;
+  readonly waitedMs: number;
+}
+
+function read(pid: number): Sample | null {
+  try {
+    const [, waitedNs = '0'] = readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ');
+    return { epochMs: Date.now(), waitedMs: Number(waitedNs) / 1e6 };
+  } catch {
+    return null; // it has ended, or the kernel does not count
+  }
+}
+
+export class RunQueue {
+  readonly #pids: () => Iterable<number>;
+  readonly #samples = new Map<number, Sample[]>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(pids: () => Iterable<number>) {
+    this.#pids = pids;
+  }
+
+  begin(): void {
+    this.#look();
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** From one time to another, by the log's clock: the most that one of the postmasters waited, or a little more, where no look came at those times. */
+  waitedMs(fromMs: number, toMs: number): number {
+    this.#look();
+    return Math.max(0, ...[...this.#samples.values()].map((samples) => waitedBetween(samples, fromMs, toMs)));
+  }
+
+  #look(): void {
+    for (const pid of this.#pids()) {
+      const sample = read(pid);
+      if (sample === null) continue;
+      const samples = this.#samples.get(pid);
+      if (samples === undefined) this.#samples.set(pid, [sample]);
+      else samples.push(sample);
+    }
+  }
+}
+
+export function waitedBetween(samples: readonly Sample[], fromMs: number, toMs: number): number {
+  const before = samples.findLast(({ epochMs }) => epochMs <= fromMs) ?? samples[0];
+  const after = samples.find(({ epochMs }) => epochMs >= toMs) ?? samples.at(-1);
+  return before === undefined || after === undefined ? 0 : Math.max(0, after.waitedMs - before.waitedMs);
+}

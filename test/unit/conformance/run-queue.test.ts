@@ -1,0 +1,48 @@
+// How much of a stretch of time a process waited for a processor, by looks that were taken now and then.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { RunQueue, waitedBetween } from '../../conformance/run-queue.js';
+import { waitUntil } from '../../helpers/wait-until.js';
+
+describe('what is counted', () => {
+  const samples = [
+    { epochMs: 100, waitedMs: 5 },
+    { epochMs: 200, waitedMs: 25 },
+    { epochMs: 300, waitedMs: 75 },
+  ];
+
+  it('is from the last look before to the first one after', () => {
+    expect(waitedBetween(samples, 200, 300)).toBe(50);
+    expect(waitedBetween(samples, 110, 190)).toBe(20);
+    expect(waitedBetween(samples, 110, 210)).toBe(70);
+  });
+
+  it('is what is known where there was no look', () => {
+    expect(waitedBetween(samples, 0, 1000)).toBe(70);
+    expect(waitedBetween([], 0, 1000)).toBe(0);
+  });
+});
+
+describe('the kernel', () => {
+  it('says of a process that computes beside another on the same processor that it waited', async () => {
+    const children = [0, 1].map(() => spawn('taskset', ['-c', '0', process.execPath, '-e', 'for (;;);'], { stdio: 'ignore' }));
+    const queue = new RunQueue(() => children.flatMap(({ pid }) => pid ?? []));
+    const begin = Date.now();
+    queue.begin();
+    try {
+      await waitUntil(() => queue.waitedMs(begin, Date.now()) > 50, { what: 'one to wait for the other', timeoutMs: 20_000 });
+    } finally {
+      queue.end();
+      for (const child of children) child.kill('SIGKILL');
+      await Promise.all(children.map((child) => once(child, 'close')));
+    }
+  });
+
+  it('says nothing of a process that is gone', () => {
+    const queue = new RunQueue(() => [2 ** 22 + 1]);
+    queue.begin();
+    queue.end();
+    expect(queue.waitedMs(0, Date.now())).toBe(0);
+  });
+});
