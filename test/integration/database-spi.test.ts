@@ -1,31 +1,12 @@
 // Transactions and SPI on a real server.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { DatabaseConnection } from '../../src/database/database-connection.js';
-import { failing, spi, transaction } from './spi-support.js';
+import { describe, expect, test } from 'vitest';
 import { WARNING } from '../../src/elog/error-data.js';
-import { DatabaseServer, TestOwner } from '../helpers/database-server.js';
 import { waitUntil } from '../helpers/wait-until.js';
+import { failing, sharedServer, spi, transaction } from './spi-support.js';
 
-let server: DatabaseServer;
-beforeAll(async () => {
-  server = new DatabaseServer();
-  await server.start();
-}, 60_000);
-afterAll(() => server?.remove());
+const shared = sharedServer();
 
 describe('SPI', () => {
-  let owner: TestOwner;
-  let connection: DatabaseConnection;
-  beforeEach(async () => {
-    owner = new TestOwner();
-    connection = await owner.open(server.cluster.conninfo);
-    spi.setDatabaseConnection(connection);
-  });
-  afterEach(async () => {
-    spi.setDatabaseConnection(null);
-    await connection.close();
-  });
-
   test('rows, types and parameters', async () => {
     const result = await transaction(() =>
       spi.spiExecute('SELECT count(*) AS n, $1::text AS t, $2::bytea AS b FROM generate_series(1, 3)', { values: ['x', Buffer.from([1])] }),
@@ -118,8 +99,8 @@ describe('SPI', () => {
   });
 
   test('an error at commit', async () => {
-    await server.sql('CREATE TABLE parent (a int PRIMARY KEY)');
-    await server.sql('CREATE TABLE child (a int REFERENCES parent DEFERRABLE INITIALLY DEFERRED)');
+    await shared.server.sql('CREATE TABLE parent (a int PRIMARY KEY)');
+    await shared.server.sql('CREATE TABLE child (a int REFERENCES parent DEFERRABLE INITIALLY DEFERRED)');
     await expect(transaction(() => spi.spiExecute('INSERT INTO child VALUES (1)'))).rejects.toMatchObject({
       code: '23503',
       detail: expect.stringContaining('is not present') as string,
@@ -129,10 +110,10 @@ describe('SPI', () => {
   });
 
   test('what was aborted is not there, what was committed is', async () => {
-    await server.sql('CREATE TABLE kept (a int)');
+    await shared.server.sql('CREATE TABLE kept (a int)');
     await failing(() => spi.spiExecute('INSERT INTO kept VALUES (1); SELECT 1/0'));
     await transaction(() => spi.spiExecute('INSERT INTO kept VALUES (2)'));
-    expect(await server.sql('SELECT a FROM kept')).toEqual([[2]]);
+    expect(await shared.server.sql('SELECT a FROM kept')).toEqual([[2]]);
   });
 
   test('transaction control and COPY are refused by their codes, and nothing happens', async () => {
@@ -163,7 +144,7 @@ describe('SPI', () => {
     await spi.abortCurrentTransaction();
     await spi.abortCurrentTransaction();
     await expect(spi.commitTransactionCommand()).rejects.toMatchObject({ message: 'CommitTransactionCommand: unexpected state DEFAULT' });
-    expect(owner.fatals).toHaveLength(1);
+    expect(shared.owner.fatals).toHaveLength(1);
     spi.setDatabaseConnection(null);
     await expect(spi.startTransactionCommand()).rejects.toMatchObject({ code: '55000', message: 'background worker is not connected to a database' });
   });
@@ -187,7 +168,7 @@ describe('SPI', () => {
     spi.spiConnect();
     await spi.spiExecute(`DO $$ BEGIN RAISE WARNING 'careful'; END $$`);
     await spi.commitTransactionCommand();
-    expect(owner.reports).toEqual([
+    expect(shared.owner.reports).toEqual([
       [WARNING, 'careful'],
       [WARNING, 'transaction left non-empty SPI stack'],
     ]);
@@ -201,9 +182,11 @@ describe('SPI', () => {
     spi.spiConnect();
     const { rows } = await spi.spiExecute<{ pid: number }>('SELECT pg_backend_pid() AS pid');
     const query = busy ? spi.spiExecute('SELECT pg_sleep(60)').catch((err: unknown) => err) : Promise.resolve({ severity: 'FATAL' });
-    await server.sql(`SELECT pg_terminate_backend(${rows[0]!.pid})`);
-    await waitUntil(() => owner.fatals.length > 0, { what: 'the FATAL report' });
-    expect(owner.fatals).toMatchObject([{ code: '57P01', message: 'terminating background worker "test worker" due to administrator command' }]);
+    await shared.server.sql(`SELECT pg_terminate_backend(${rows[0]!.pid})`);
+    await waitUntil(() => shared.owner.fatals.length > 0, { what: 'the FATAL report' });
+    expect(shared.owner.fatals).toMatchObject([
+      { code: '57P01', message: 'terminating background worker "test worker" due to administrator command' },
+    ]);
     expect(await query).toMatchObject({ severity: 'FATAL' });
   });
 
@@ -214,16 +197,17 @@ describe('SPI', () => {
     const query = spi.spiExecute('SELECT pg_sleep(60)').catch((err: unknown) => err);
     await waitUntil(
       async () =>
-        (await server.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = ${rows[0]!.pid} AND wait_event = 'PgSleep'`)).length > 0,
+        (await shared.server.sql(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = ${rows[0]!.pid} AND wait_event = 'PgSleep'`))
+          .length > 0,
       { what: 'the query to run' },
     );
     expect(await query).toMatchObject({ severity: 'ERROR', code: '57014', message: 'canceling statement due to user request' });
-    expect(owner.fatals).toEqual([]);
+    expect(shared.owner.fatals).toEqual([]);
     await spi.abortCurrentTransaction();
   });
 
   test('no database: shared catalogs can be read, SQL cannot be run', async () => {
-    const nowhere = await owner.open(server.cluster.conninfo, null);
+    const nowhere = await shared.owner.open(shared.server.cluster.conninfo, null);
     expect(nowhere.databaseOid).toBe(0);
     spi.setDatabaseConnection(nowhere);
     await spi.startTransactionCommand();
@@ -231,7 +215,9 @@ describe('SPI', () => {
     expect((await spi.tableBeginscanCatalog<{ datname: string }>('pg_database')).map((row) => row.datname)).toContain('template0');
     await expect(spi.tableBeginscanCatalog('pg_class')).rejects.toThrow('"pg_class" is not a shared catalog');
     await expect(spi.spiExecute('SELECT count(*)>0 FROM pg_database')).rejects.toMatchObject({ severity: 'FATAL' });
-    expect(owner.fatals).toMatchObject([{ code: 'XX000', message: 'cannot read pg_class without having selected a database at character 24' }]);
+    expect(shared.owner.fatals).toMatchObject([
+      { code: 'XX000', message: 'cannot read pg_class without having selected a database at character 24' },
+    ]);
     await nowhere.close();
   });
 });

@@ -2,19 +2,15 @@
 // and with a role that may do little.
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type pg from 'pg';
 import { startupProcessMain } from '../../src/database/startup.js';
 import { LOG } from '../../src/elog/error-data.js';
 import { DatabaseServer } from '../helpers/database-server.js';
 import { waitUntil } from '../helpers/wait-until.js';
+import { sharedDatabaseServer } from './database-support.js';
 
-let server: DatabaseServer;
-beforeAll(async () => {
-  server = new DatabaseServer();
-  await server.start();
-}, 60_000);
-afterAll(() => server?.remove());
+const server = sharedDatabaseServer();
 
 interface Watched {
   /** Signals, and what was seen, in the order in which they were told. */
@@ -105,6 +101,71 @@ describe('startupProcessMain', () => {
     const watched = watch({ ...server.cluster.conninfo, user: 'little' });
     await hears(watched, 'recovery finished');
     expect(watched.logged).toEqual([]);
+  });
+});
+
+/** Milliseconds at which the server logged what the pattern has, and between each and the next. */
+function logged(server: DatabaseServer, pattern: RegExp): { times: number[]; pauses: number[] } {
+  const times = server
+    .serverLog()
+    .split('\n')
+    .filter((line) => pattern.test(line))
+    .map((line) => Number(/^([\d.]+)\|/.exec(line)?.[1]) * 1000);
+  return { times, pauses: times.slice(1).map((time, i) => Math.round(time - (times[i] as number))) };
+}
+const LOGGING = ['log_statement=all', 'log_connections=on', 'log_line_prefix=%n|%a|'];
+const ASKED = /\|bgworker startup\|LOG: {2}statement: SELECT pg_catalog\.pg_is_in_recovery\(\)/;
+const CONNECTED = /LOG: {2}connection authorized: .*application_name=bgworker startup/;
+
+describe('startupProcessMain does not hammer the server', () => {
+  // A pause lasts from an answer to the next question, and the server's clock sees it from question to question: never shorter, however loaded the machine is.
+  // Two milliseconds are what timers may be early.
+  const POLL = 498;
+
+  test('it is asked twice a second until its promotion, is known promoted by the next question, and not asked again; on one connection', async () => {
+    const standby = new DatabaseServer(server);
+    onTestFinished(() => standby.remove());
+    await standby.start('accepting', LOGGING);
+    const watched = watch(standby.cluster.conninfo);
+    await hears(watched, 'begin hot standby');
+    await waitUntil(() => logged(standby, ASKED).times.length >= 5, { what: 'five questions' });
+    await standby.sql('SELECT pg_promote()');
+    await hears(watched, 'recovery finished');
+    const [ready] = logged(standby, /LOG: {2}database system is ready to accept connections$/).times;
+    const { times, pauses } = logged(standby, ASKED);
+    expect(Math.min(...pauses)).toBeGreaterThanOrEqual(POLL);
+    // It may also have been asked between its last record and that line.
+    expect(times.filter((time) => time > (ready as number)).length).toBeLessThanOrEqual(1);
+    // Three times as long as it has been asked before.
+    await standby.sql(`SELECT pg_sleep(1.5)`);
+    expect(logged(standby, ASKED).times).toEqual(times);
+    expect(logged(standby, CONNECTED).times).toHaveLength(1);
+  });
+
+  test('an attached server that reads and writes is asked once an interval, on the same connection', async () => {
+    await server.stop();
+    await server.start('accepting', LOGGING);
+    const before = logged(server, CONNECTED).times.length;
+    const watched = watch(server.cluster.conninfo, 300);
+    await hears(watched, 'recovery finished');
+    await waitUntil(() => logged(server, ASKED).times.length >= 4, { what: 'four questions' });
+    await watched.stop();
+    expect(Math.min(...logged(server, ASKED).pauses)).toBeGreaterThanOrEqual(298);
+    expect(logged(server, CONNECTED).times.length - before).toBe(1);
+  });
+
+  test('one that lets nobody in is tried often at first, and then twice a second', async () => {
+    const standby = new DatabaseServer(server);
+    onTestFinished(() => standby.remove());
+    appendFileSync(join(standby.dataDir, 'pgdata', 'postgresql.auto.conf'), 'hot_standby = off\n');
+    await standby.start('running', LOGGING);
+    const watched = watch(standby.cluster.conninfo);
+    const refused = (): number[] => logged(standby, /FATAL: {2}the database system is /).pauses;
+    // 15 ms, and each pause half as long again as the one before: half a second after ten of them.
+    await waitUntil(() => refused().length >= 13, { timeoutMs: 20_000, what: () => `refusals: ${refused().join(', ')}` });
+    await watched.stop();
+    expect(Math.min(...refused().slice(-2))).toBeGreaterThanOrEqual(POLL);
+    expect(watched.told.filter((event) => event !== 'recovery started')).toEqual([]);
   });
 });
 

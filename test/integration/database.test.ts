@@ -2,19 +2,15 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { databaseConninfo } from '../../src/database/conninfo.js';
 import { openConnectionByOid } from '../../src/database/open-connection.js';
-import { DatabaseServer, TestOwner } from '../helpers/database-server.js';
+import { TestOwner } from '../helpers/database-server.js';
 import { makeTempDir, removeTempDir } from '../helpers/temp-dir.js';
 import { waitUntil } from '../helpers/wait-until.js';
+import { sharedDatabaseServer } from './database-support.js';
 
-let server: DatabaseServer;
-beforeAll(async () => {
-  server = new DatabaseServer();
-  await server.start();
-}, 60_000);
-afterAll(() => server?.remove());
+const server = sharedDatabaseServer();
 
 describe('prepareOwnedCluster', () => {
   const root: boolean = process.geteuid?.() === 0;

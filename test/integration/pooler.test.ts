@@ -4,9 +4,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chownSync, existsSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { fixture, tempDir, waitUntil, withPostmaster } from '../helpers/index.js';
-import { DatabaseServer } from '../helpers/database-server.js';
+import { sharedDatabaseServer } from './database-support.js';
 import { launch, logLines, openSession, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('server-workers.mjs');
@@ -15,12 +15,7 @@ const PATH = `${process.env['PATH']}:/usr/sbin`;
 const hasPgbouncer = spawnSync('pgbouncer', ['--version'], { env: { ...process.env, PATH } }).status === 0;
 if (!hasPgbouncer) process.stderr.write('pooler.test.ts: skipped, as there is no pgbouncer ("apt-get install pgbouncer")\n');
 
-let server: DatabaseServer;
-beforeAll(async () => {
-  server = new DatabaseServer();
-  await server.start();
-}, 60_000);
-afterAll(() => server?.remove());
+const server = sharedDatabaseServer();
 
 /** The directory of its socket. */
 async function startPgbouncer(poolMode: string): Promise<string> {

@@ -2,22 +2,18 @@
 // in a file is not in the postmaster's memory either, since only children that connect read it.
 import { closeSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Postmaster, descendantsOf, environOf, fixture, openFds, tempDir, withPostmaster } from '../helpers/index.js';
-import { DatabaseServer } from '../helpers/database-server.js';
+import { sharedDatabaseServer } from './database-support.js';
 import { launch, openSession, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('server-workers.mjs');
 const SECRET = 'xyzzy-plugh-4711';
 
-let server: DatabaseServer;
-beforeAll(async () => {
-  server = new DatabaseServer();
-  writeFileSync(join(server.dataDir, 'pgdata', 'pg_hba.conf'), 'local all guarded scram-sha-256\nlocal all all trust\n');
-  await server.start();
-  await server.sql(`CREATE ROLE guarded LOGIN PASSWORD '${SECRET}'`);
-}, 60_000);
-afterAll(() => server?.remove());
+const server = sharedDatabaseServer(({ dataDir }) => {
+  writeFileSync(join(dataDir, 'pgdata', 'pg_hba.conf'), 'local all guarded scram-sha-256\nlocal all all trust\n');
+});
+beforeAll(() => server.sql(`CREATE ROLE guarded LOGIN PASSWORD '${SECRET}'`));
 
 const family = (pm: Postmaster): number[] => [pm.pid, ...descendantsOf(pm.pid)];
 const commandLines = (pm: Postmaster): string =>

@@ -3,21 +3,17 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { BgWorkerStart_ConsistentState, BgWorkerStart_RecoveryFinished } from '../../src/constants.js';
 import { type Postmaster, fixture, isAlive, waitUntil, withPostmaster } from '../helpers/index.js';
 import { DatabaseServer } from '../helpers/database-server.js';
 import { dist } from '../helpers/paths.js';
+import { sharedDatabaseServer } from './database-support.js';
 import { NOT_YET_STARTED, launch, logLines, openSession, register, said, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('server-workers.mjs');
 
-let server: DatabaseServer;
-beforeAll(async () => {
-  server = new DatabaseServer();
-  await server.start();
-}, 60_000);
-afterAll(() => server?.remove());
+const server = sharedDatabaseServer();
 
 const connecting = (name: string, fields: Parameters<typeof worker>[1] = {}): ReturnType<typeof worker> =>
   worker('connects', { name, flags: 3, libraryName: LIBRARY, restartTime: 0, ...fields });

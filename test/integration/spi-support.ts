@@ -1,5 +1,5 @@
 // What the tests of SPI have in common: its modules as one object, and transactions around a body, a server. Runs in the process of the test.
-import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import { afterEach, beforeEach, expect } from 'vitest';
 import type { DatabaseConnection } from '../../src/database/database-connection.js';
 import * as types from '../../src/database/pg-type.js';
 import * as core from '../../src/database/spi.js';
@@ -10,7 +10,8 @@ import * as cursor from '../../src/database/spi-cursor.js';
 import * as plan from '../../src/database/spi-plan.js';
 import * as xact from '../../src/database/xact.js';
 import type { ErrorData } from '../../src/elog/error-data.js';
-import { DatabaseServer, TestOwner } from '../helpers/database-server.js';
+import { type DatabaseServer, TestOwner } from '../helpers/database-server.js';
+import { sharedDatabaseServer } from './database-support.js';
 
 export const spi = { ...codes, ...types, ...xact, ...connect, ...core, ...plan, ...cursor, ...copy };
 
@@ -46,12 +47,7 @@ export async function failing(body: () => Promise<unknown>): Promise<ErrorData> 
 
 /** A database server for all tests of a file, and a connection for each. */
 export function sharedServer(): { readonly server: DatabaseServer; readonly owner: TestOwner; readonly connection: DatabaseConnection } {
-  const shared = {} as { server: DatabaseServer; owner: TestOwner; connection: DatabaseConnection };
-  beforeAll(async () => {
-    shared.server = new DatabaseServer();
-    await shared.server.start();
-  }, 60_000);
-  afterAll(() => shared.server?.remove());
+  const shared = { server: sharedDatabaseServer() } as { server: DatabaseServer; owner: TestOwner; connection: DatabaseConnection };
   beforeEach(async () => {
     shared.owner = new TestOwner();
     shared.connection = await shared.owner.open(shared.server.cluster.conninfo);

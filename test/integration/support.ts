@@ -4,6 +4,7 @@ import type { BackgroundWorkerHandle } from '../../dist/bgworker/handle.js';
 import type { Session, SessionBackgroundWorker } from '../../dist/session/client.js';
 import { BGWH_STARTED, BGWORKER_SHMEM_ACCESS, BGW_NEVER_RESTART, BgWorkerStart_RecoveryFinished } from '../../src/constants.js';
 import { type Postmaster, type PostmasterOptions, fixture, startPostmaster, waitUntil } from '../helpers/index.js';
+import { standIn } from '../helpers/stand-in.js';
 
 export const WORKERS: string = fixture('workers.mjs');
 export const CALLS: string = fixture('calls.mjs');
@@ -24,13 +25,7 @@ export function sharedPostmaster(options: PostmasterOptions = {}): Postmaster {
     if (task.result?.state === 'fail') process.stderr.write(`--- log of the postmaster, since the last test\n${log.slice(shown)}---\n`);
     shown = log.length;
   });
-  return new Proxy({} as Postmaster, {
-    get: (_target, property) => {
-      const pm = running?.pm as Postmaster;
-      const value: unknown = Reflect.get(pm, property, pm);
-      return typeof value === 'function' ? (value.bind(pm) as unknown) : value;
-    },
-  });
+  return standIn(() => running?.pm as Postmaster);
 }
 
 /** A session for the length of a test. */
@@ -103,6 +98,19 @@ export interface Said {
   /** Who wrote the line. */
   readonly pid: number;
   readonly data: unknown;
+}
+
+/** Waits until the process is seen to wait for that, by class and name. */
+export async function seenToWait(session: Session, pid: number, type: string | null, event: string | null): Promise<void> {
+  let last: unknown;
+  await waitUntil(
+    async () => {
+      const entry = (await session.activity()).find((candidate) => candidate.pid === pid);
+      last = [entry?.waitEventType, entry?.waitEvent];
+      return entry !== undefined && entry.waitEventType === type && entry.waitEvent === event;
+    },
+    { what: () => `process ${pid} to wait for ${type}/${event}; it waits for ${String(last)}` },
+  );
 }
 
 /** What a worker of the fixture has said under its name. */
