@@ -77,8 +77,8 @@ static void OnPrepare(uv_prepare_t* prepare) {
   loop->prepared = true;
   bool may_sleep = !Due(false) && uv_backend_timeout(prepare->loop) != 0;
   if (Due(BgwBeforeLoopSleeps(may_sleep))) uv_idle_start(&loop->idle, KeepAwake);
-  // Also where it turns out not to sleep: another's prepare handle may still change that.
-  else if (loop->waits > 0)
+  // Also where it turns out not to sleep: another's prepare handle may still change that. A wait that shows need not be one of those that are counted here.
+  else if (bgw_own_words.wait_event_info != 0)
     BgwReportWait(bgw_own_words.wait_event_info);
 }
 
@@ -93,7 +93,7 @@ static void OnDeathPipe(uv_poll_t* poll, int, int) {
 
 static void OnCheck(uv_check_t*) {
   loop->prepared = false;
-  if (loop->waits > 0) BgwReportWait(0);
+  BgwReportWait(0);  // whatever was shown: the poll's callbacks may have changed the word since
   uv_idle_stop(&loop->idle);
   if (!Due(BgwAfterLoopSlept())) return;
   loop->news = false;

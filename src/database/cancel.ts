@@ -18,7 +18,10 @@ import { ErrorData } from '../elog/error-data.js';
 import { ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
 import { procExit } from '../ipc/exit.js';
 import { postmasterDeathSeen } from '../ipc/own-words.js';
+import { pgstatReportWaitEnd } from '../ipc/proc.js';
+import { hideWait, showWait } from '../ipc/shown-waits.js';
 import { checkForInterrupts, onInterrupt, procDiePending, queryCancelPending } from '../ipc/signals.js';
+import { WAIT_EVENT_LIBPQWALRECEIVER_CONNECT, WAIT_EVENT_LIBPQWALRECEIVER_RECEIVE } from '../ipc/wait-event.js';
 import { native } from '../native.js';
 
 /** A process that is to end waits so long for the answer to a query that it has cancelled, and then goes without. */
@@ -67,6 +70,19 @@ function mustEnd(): boolean {
 export function endIfAsked(): void {
   if (native.postmasterIsAlive() === 0) procExit(1);
   if (procDiePending) checkForInterrupts();
+}
+
+/**
+ * From here on others see that this process waits for the server, until the function that is returned is called: right after the answer, in the middle of the event
+ * loop's poll. C: what its backends that wait for another server show, src/backend/replication/libpqwalreceiver/libpqwalreceiver.c.
+ */
+function showWaitFor(waitEventInfo: number): () => void {
+  const wait = { waitEventInfo };
+  showWait(wait);
+  return () => {
+    hideWait(wait);
+    pgstatReportWaitEnd();
+  };
 }
 
 /** After the server's 57014: ends the process where that is why we asked. Otherwise the server's error serves the SIGINT, and stands for ours. */
@@ -119,6 +135,7 @@ export async function interruptible<T>(client: pg.Client, answer: Promise<T>, wa
   if (signal?.aborted) cancel();
   // A query's interrupts were served before it began; the postmaster's death has to be served only by a query that waits, too.
   if (procDiePending || queryCancelPending || postmasterDeathSeen()) interruptLater();
+  const waitEnds = showWaitFor(WAIT_EVENT_LIBPQWALRECEIVER_RECEIVE);
   try {
     return await answer;
   } finally {
@@ -130,6 +147,7 @@ export async function interruptible<T>(client: pg.Client, answer: Promise<T>, wa
       await request.over;
     }
     clearTimeout(deadline);
+    waitEnds();
   }
 }
 
@@ -145,10 +163,12 @@ export async function abandonable<T>(attempt: Promise<T>, abandon: () => void): 
     };
   });
   const forget = onInterrupt(interrupt);
+  const waitEnds = showWaitFor(WAIT_EVENT_LIBPQWALRECEIVER_CONNECT);
   try {
     const made = await Promise.race([attempt.then((value) => ({ value })), interrupted]);
     if (made !== null) return made.value;
   } finally {
+    waitEnds();
     forget();
   }
   abandon();

@@ -3,7 +3,7 @@
 
 /** Waits for a lightweight lock; the event is the lock's tranche. @pg PG_WAIT_LWLOCK */
 export const PG_WAIT_LWLOCK = 0x01000000;
-/** Waits for its client. @pg PG_WAIT_CLIENT */
+/** Waits at a connection: a session's backend for its client, a worker for the database server. @pg PG_WAIT_CLIENT */
 export const PG_WAIT_CLIENT = 0x06000000;
 /** Waits for whatever a module waits for: what a wait shows that says nothing else. @pg PG_WAIT_EXTENSION */
 export const PG_WAIT_EXTENSION = 0x07000000;
@@ -12,6 +12,10 @@ export const PG_WAIT_IPC = 0x08000000;
 
 /** @pg WAIT_EVENT_CLIENT_READ */
 export const WAIT_EVENT_CLIENT_READ: number = PG_WAIT_CLIENT;
+/** @pg WAIT_EVENT_LIBPQWALRECEIVER_CONNECT */
+export const WAIT_EVENT_LIBPQWALRECEIVER_CONNECT: number = PG_WAIT_CLIENT + 3;
+/** @pg WAIT_EVENT_LIBPQWALRECEIVER_RECEIVE */
+export const WAIT_EVENT_LIBPQWALRECEIVER_RECEIVE: number = PG_WAIT_CLIENT + 4;
 /** @pg WAIT_EVENT_BGWORKER_SHUTDOWN */
 export const WAIT_EVENT_BGWORKER_SHUTDOWN: number = PG_WAIT_IPC + 5;
 /** @pg WAIT_EVENT_BGWORKER_STARTUP */
@@ -35,6 +39,8 @@ const CLASSES = new Map([
 
 const EVENTS = new Map([
   [WAIT_EVENT_CLIENT_READ, 'ClientRead'],
+  [WAIT_EVENT_LIBPQWALRECEIVER_CONNECT, 'LibPQWalReceiverConnect'],
+  [WAIT_EVENT_LIBPQWALRECEIVER_RECEIVE, 'LibPQWalReceiverReceive'],
   [PG_WAIT_EXTENSION, 'Extension'],
   [WAIT_EVENT_BGWORKER_SHUTDOWN, 'BgWorkerShutdown'],
   [WAIT_EVENT_BGWORKER_STARTUP, 'BgWorkerStartup'],

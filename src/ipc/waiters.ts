@@ -4,7 +4,8 @@
 // in the order in which they began. A wait does not reset its latch.
 
 import { EBADMSG, deathPipeFailed } from './postmaster-death.js';
-import { lingeringWait, postmasterDeathSeen, setLingeringWait, setWaitEventInfo } from './own-words.js';
+import { lingeringWait, postmasterDeathSeen, setLingeringWait } from './own-words.js';
+import { hideWait, showWait } from './shown-waits.js';
 import { processSignals, wakeInterruptWaiters } from './signals.js';
 import { checkWaitEventInfo } from './wait-event.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';
@@ -110,13 +111,6 @@ function unregister(latch: number): void {
   else native.waitEnds(latch);
 }
 
-// The wait that began last is the one that shows.
-function showWaits(): void {
-  let info = 0;
-  for (const waiter of waiters) if (waiter.waitEventInfo !== 0) info = waiter.waitEventInfo;
-  setWaitEventInfo(info);
-}
-
 /** An asynchronous wait. Who begins one says what is looked at, and what the results are. */
 export abstract class Waiter<T> {
   /** The name of the latch that is waited for, or NO_LATCH. */
@@ -195,7 +189,7 @@ export abstract class Waiter<T> {
   #begin(): void {
     register(this.latch);
     waiters.add(this as Waiter<unknown>);
-    if (this.waitEventInfo !== 0) setWaitEventInfo(this.waitEventInfo);
+    showWait(this);
     this.sleeps(true);
     // A time of 0 lasts for one look at everything, which is a turn of the loop.
     if (this.#timeoutMs === 0) this.#immediate = setImmediate(() => this.#timeOut());
@@ -230,8 +224,7 @@ export abstract class Waiter<T> {
     if (this.#immediate !== undefined) clearImmediate(this.#immediate);
     if (this.#abort !== undefined) this.#signal?.removeEventListener('abort', this.#abort);
     unregister(this.latch);
-    if (waiters.size === 0) setWaitEventInfo(0);
-    else showWaits();
+    hideWait(this);
     this.sleeps(false);
   }
 }

@@ -56,11 +56,6 @@ export const LINES: readonly Exception[] = [
 
 export const VALUES: readonly (Exception & { readonly replacement: string })[] = [
   { pattern: /\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [A-Z]+\b/g, replacement: 'TIME', reason: 'a time of day' },
-  {
-    pattern: /(?<=^runner: \w+: pg_stat_activity -> .*),Extension,Extension(?=;|$)/gs,
-    replacement: ',,',
-    reason: 'what a process of PostgreSQL waits for, as its view shows it; our activity listing has no wait events',
-  },
   { pattern: / \(key \d+, ID \d+\)/g, replacement: '', reason: "the kernel's numbers of a System V segment; ours has none" },
   { pattern: /"\$BASE\/[^"]*"/g, replacement: '"$BASE"', reason: 'where the cluster lay' },
   // The first postmaster's lines after a second one ran: the oracle no longer knew whose they were.

@@ -82,14 +82,14 @@ async function forEachPid(run: ScenarioRun, backend: Session, fn: string, pids: 
 
 /**
  * Our processes as pg_stat_activity would show them: session backends, and workers from the moment when they are connected to a database, which the
- * event file knows. What a process waits for we do not say.
+ * event file knows.
  */
 async function activityRows(run: ScenarioRun, backend: Session): Promise<ActivityRow[]> {
   const events = run.events();
   return (await backend.activity()).flatMap((entry): ActivityRow[] => {
-    const { pid, kind, type } = entry;
+    const { pid, kind, type, waitEventType, waitEvent } = entry;
     if (pid === null || (kind !== 'background worker' && kind !== 'client backend')) return [];
-    const plain = { pid, backend_type: type, wait_event_type: null, wait_event: null, state: null, query: null };
+    const plain = { pid, backend_type: type, wait_event_type: waitEventType, wait_event: waitEvent, state: null, query: null };
     if (kind === 'client backend') return [{ ...plain, datname: 'postgres', usename: 'postgres', application_name: run.sessionOf(pid) }];
     const own = events.filter((event) => event.pid === pid).map(({ text }) => text);
     const [, database, user] = own.map((text) => /^connecting db=(\S+) user=(\S+)$/.exec(text)).findLast((match) => match !== null) ?? [];

@@ -1,19 +1,14 @@
 // Connections whose other end is gone without a word: a proxy that falls silent, a link that is cut. Workers end by the rules; the startup process sees it.
 import { spawnSync } from 'node:child_process';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Postmaster, fixture, withPostmaster } from '../helpers/index.js';
-import { DatabaseServer } from '../helpers/database-server.js';
-import { launch, logLines, openSession, said, waitForSaid, worker } from './support.js';
+import { sharedDatabaseServer } from './database-support.js';
+import { launch, logLines, openSession, said, seenToWait, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('server-workers.mjs');
 
-let server: DatabaseServer;
-beforeAll(async () => {
-  server = new DatabaseServer();
-  await server.start();
-}, 60_000);
-afterAll(() => server?.remove());
+const server = sharedDatabaseServer();
 
 /** On loopback, to the server's socket. Silent, it takes connections and bytes, and passes nothing on: its kernel goes on answering for it. */
 class Proxy {
@@ -84,6 +79,14 @@ describe('a proxy falls silent', () => {
       proxy.speak();
       await pm.waitForLog('LOG:  connection to the database server was restored', 30_000);
       await waitForSaid(pm, 'waiting', 'connected', 2);
+    }));
+
+  test('a worker that connects is seen to wait for that', () =>
+    throughProxy(async (pm, proxy) => {
+      const session = await openSession(pm);
+      proxy.fallSilent();
+      const { pid } = await launch(session, querying('connecting', 'SELECT 1'));
+      await seenToWait(session, pid, 'Client', 'LibPQWalReceiverConnect');
     }));
 
   test('a query that takes many intervals is left alone while the server lives', () =>

@@ -1,40 +1,26 @@
 // What processes wait for, as others see it: in the session's listing and in `bgworker ps`. Contract O-12, W-11, W-12.
 import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import type { Session } from '../../dist/session/client.js';
 import { dist } from '../helpers/paths.js';
 import { fixture, waitUntil } from '../helpers/index.js';
-import { end, launch, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
+import { end, launch, openSession, register, seenToWait, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const EVENTS = fixture('wait-events.mjs');
 const pm = sharedPostmaster({ preload: [EVENTS] });
 
 const waiting = (functionName: string, mainArg = 0) => worker(functionName, { name: `${functionName}${mainArg}`, mainArg, libraryName: EVENTS });
 
-/** Waits until the process is seen to wait for that. */
-async function seen(session: Session, pid: number, type: string | null, event: string | null): Promise<void> {
-  let last: unknown;
-  await waitUntil(
-    async () => {
-      const entry = (await session.activity()).find((candidate) => candidate.pid === pid);
-      last = [entry?.waitEventType, entry?.waitEvent];
-      return entry !== undefined && entry.waitEventType === type && entry.waitEvent === event;
-    },
-    { what: () => `process ${pid} to wait for ${type}/${event}; it waits for ${String(last)}` },
-  );
-}
-
 test.each([0, 1])('O-12: a wait that names no event shows as Extension, Extension (form %i)', async (mainArg) => {
   const session = await openSession(pm);
   const { handle, pid } = await launch(session, waiting('waitsForSomething', mainArg));
-  await seen(session, pid, 'Extension', 'Extension');
+  await seenToWait(session, pid, 'Extension', 'Extension');
   await end(session, handle);
 });
 
 test.each([0, 1])('W-11, W-12: a wait under a name of the module’s own shows it, in the listing and in `bgworker ps` (form %i)', async (mainArg) => {
   const session = await openSession(pm);
   const { handle, pid } = await launch(session, waiting('waitsByName', mainArg));
-  await seen(session, pid, 'Extension', 'WorkerSpiMain');
+  await seenToWait(session, pid, 'Extension', 'WorkerSpiMain');
   const table = execFileSync(process.execPath, [dist('cli/main.js'), 'ps', '-D', pm.dir], { encoding: 'utf8' });
   expect(table.split('\n').find((line) => line.includes(`${pid}`))).toContain('| Extension/WorkerSpiMain |');
   await end(session, handle);
@@ -43,16 +29,16 @@ test.each([0, 1])('W-11, W-12: a wait under a name of the module’s own shows i
 test.each([0, 1])('a sleep on a condition variable shows its event (form %i)', async (mainArg) => {
   const session = await openSession(pm);
   const { handle, pid } = await launch(session, waiting('waitsForACondition', mainArg));
-  await seen(session, pid, 'Extension', 'Condition');
+  await seenToWait(session, pid, 'Extension', 'Condition');
   await end(session, handle);
 });
 
 test('of two waits under way the one that began last shows, then the other', async () => {
   const session = await openSession(pm);
   const { handle, pid } = await launch(session, waiting('waitsTwice'));
-  await seen(session, pid, 'Extension', 'Second');
+  await seenToWait(session, pid, 'Extension', 'Second');
   process.kill(pid, 'SIGUSR2');
-  await seen(session, pid, 'Extension', 'First');
+  await seenToWait(session, pid, 'Extension', 'First');
   await end(session, handle);
 });
 
@@ -67,10 +53,10 @@ test('who computes waits for nothing', async () => {
 
 test('a session’s backend waits for its client; in a call for whatever that waits for', async () => {
   const [idle, session] = [await openSession(pm), await openSession(pm)];
-  await seen(session, idle.backendPid, 'Client', 'ClientRead');
+  await seenToWait(session, idle.backendPid, 'Client', 'ClientRead');
   expect((await session.activity()).find(({ pid }) => pid === session.backendPid)).toMatchObject({ waitEventType: null, waitEvent: null });
   const call = idle.call(EVENTS, 'waitsForShutdown', waiting('waitsForSomething', 7));
-  await seen(session, idle.backendPid, 'IPC', 'BgWorkerShutdown');
+  await seenToWait(session, idle.backendPid, 'IPC', 'BgWorkerShutdown');
   // The wait for its end may have begun before the worker itself.
   const workerPid = async (): Promise<number | null | undefined> => (await session.activity()).find(({ name }) => name === 'waitsForSomething7')?.pid;
   process.kill(await waitUntil(workerPid, { what: 'the worker' }), 'SIGTERM');
