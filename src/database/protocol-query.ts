@@ -75,7 +75,7 @@ export abstract class ProtocolQuery<Result> {
   }
 
   handleRowDescription(_message: { fields: pg.FieldDef[] }): void {}
-  handleDataRow(_message: { fields: (string | null)[] }): void {}
+  handleDataRow(_message: { fields: (string | null)[]; length: number }): void {}
   handleCommandComplete(message: { text: string }): void {
     if (this.#ahead > 0) this.#ahead--;
     else this.completed(message.text);

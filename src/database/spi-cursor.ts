@@ -44,8 +44,8 @@ export interface CursorOptions extends Pick<SPIExecuteOptions, 'readOnly' | 'sig
   readonly cursorOptions?: number | undefined;
 }
 
-/** Rows per round trip of the iteration. */
-const PIECE = 256;
+/** How many rows an iteration fetches at first; from then on as many as come to about so many bytes, or take so long, and no more than there are at most. */
+const PIECE = { first: 64, bytes: 262_144, ms: 20, most: 8192 } as const;
 let lastName = 0;
 
 /**
@@ -221,12 +221,21 @@ function makePortal<Row>(name: string): Portal<Row> {
   return Object.freeze(portal);
 }
 
+/** The size of the piece after one of `count` rows: large rows, and those that the server takes long to find, come in small ones. */
+function nextPiece(count: number, bytes: number, ms: number): number {
+  const fits = Math.floor(count * Math.min(PIECE.bytes / bytes, PIECE.ms / ms));
+  return Math.max(1, Math.min(fits, 4 * count, PIECE.most));
+}
+
 async function* iterate<Row>(portal: Portal<Row>): AsyncGenerator<Row, void> {
   try {
-    for (;;) {
-      const { rows } = await spiCursorFetch(portal, true, PIECE);
-      yield* rows;
-      if (rows.length < PIECE) return;
+    for (let count: number = PIECE.first; ;) {
+      const begin = performance.now();
+      const { rows, bytes } = await operate('FETCH', portal, FETCH_FORWARD, count);
+      const next = nextPiece(count, bytes, performance.now() - begin);
+      for (const row of rows) yield row as Row;
+      if (rows.length < count) return;
+      count = next;
     }
   } finally {
     // Not where an error has ended the transaction, and the cursor with it.

@@ -15,6 +15,8 @@ export interface StatementResult {
   /** null if the statement returns no rows by its nature. */
   readonly fields: readonly pg.FieldDef[] | null;
   readonly rows: Record<string, unknown>[];
+  /** What the rows had on their way. */
+  readonly bytes: number;
 }
 
 export interface StatementOptions {
@@ -49,6 +51,7 @@ export class StatementQuery extends ProtocolQuery<StatementResult> {
   #names: readonly string[] = [];
   #parsers: readonly ((text: string) => unknown)[] = [];
   readonly #rows: Record<string, unknown>[] = [];
+  #bytes = 0;
   readonly #options: StatementOptions;
   readonly #values: readonly (string | Buffer | null)[];
 
@@ -68,7 +71,7 @@ export class StatementQuery extends ProtocolQuery<StatementResult> {
   }
 
   protected override result(): StatementResult {
-    return { tag: this.#tag, affected: this.#affected, fields: this.#fields, rows: this.#rows };
+    return { tag: this.#tag, affected: this.#affected, fields: this.#fields, rows: this.#rows, bytes: this.#bytes };
   }
 
   override handleRowDescription(message: { fields: pg.FieldDef[] }): void {
@@ -77,8 +80,9 @@ export class StatementQuery extends ProtocolQuery<StatementResult> {
     this.#parsers = message.fields.map((field) => columnParser(field.dataTypeID));
   }
 
-  override handleDataRow(message: { fields: (string | null)[] }): void {
+  override handleDataRow(message: { fields: (string | null)[]; length: number }): void {
     const row: Record<string, unknown> = {};
+    this.#bytes += message.length;
     try {
       for (let i = 0; i < message.fields.length; i++) {
         const text = message.fields[i] ?? null;

@@ -91,6 +91,23 @@ describe('cursors', () => {
     });
   });
 
+  test('its pieces grow while rows are small and quick; large and slow ones come in small pieces', async () => {
+    /** How many rows each round trip asked for, as the server has logged it. */
+    const pieces = async (command: string, name: string): Promise<number[]> => {
+      await transaction(async () => {
+        await spi.spiExecute(`SET LOCAL log_statement = 'all'`);
+        for await (const _row of await spi.spiCursorOpenWithArgs(name, command));
+      });
+      return [...shared.server.serverLog().matchAll(new RegExp(`FETCH FORWARD (\\d+) FROM "${name}"`, 'g'))].map((match) => Number(match[1]));
+    };
+    const small = await pieces(series(3000), 'small');
+    expect(small[0]).toBe(64);
+    for (const [i, count] of small.entries()) expect(count).toBeLessThanOrEqual(64 * 4 ** i);
+    // 10 kB each: 26 of them are 256 kB.
+    expect(Math.max(...(await pieces(`SELECT repeat('x', 10000) FROM generate_series(1, 200)`, 'large')).slice(1))).toBeLessThanOrEqual(26);
+    expect(Math.max(...(await pieces('SELECT pg_sleep(0.01) FROM generate_series(1, 70)', 'slow')).slice(1))).toBeLessThanOrEqual(2);
+  });
+
   test('refcursors are found; cursors end with their subtransaction and transaction', async () => {
     await transaction(async () => {
       await spi.spiExecute(
