@@ -68,6 +68,7 @@ import {
   spiExecute,
   spiFinish,
   startTransactionCommand,
+  waitEventExtensionNew,
   waitForBackgroundWorkerStartup,
   waitLatch,
 } from 'bgworker';
@@ -175,10 +176,11 @@ export async function worker_spi_main(index) {
   await initializeWorkerSpi(schema);
   elog(LOG, `${name} initialized with ${schema}.counted`);
 
+  const waitEventInfo = waitEventExtensionNew('WorkerSpiMain'); // under this name `bgworker ps` shows its sleep
   for (;;) {
     // Sleeps, and the event loop goes on: this worker could serve HTTP besides. Any wake-up makes a round, a reload's as well.
     const naptimeMs = Math.min(Number(getConfigOption('worker_spi.naptime')) * 1000, INT_MAX);
-    await waitLatch(myLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, naptimeMs);
+    await waitLatch(myLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, naptimeMs, { waitEventInfo });
     resetLatch(myLatch);
     checkForInterrupts(); // here SIGTERM's handler, die, has its effect
 

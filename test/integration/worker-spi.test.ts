@@ -1,13 +1,13 @@
 // worker_spi, the port of PostgreSQL's sample worker, on a real database: what its own tests assert (contract 12.2), and its function's errors.
 //
 // One postmaster owns the database server; those that a test needs with other settings are attached to it, and start in a moment.
-// DIFFERS FROM POSTGRES: a worker is a client of the database, so `pg_stat_activity` has its type as application_name, and what it waits for is in no view.
+// DIFFERS FROM POSTGRES: a worker is a client of the database, so `pg_stat_activity` has its type as application_name; what it waits for is in our listing.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Postmaster, type PostmasterOptions, isAlive, waitUntil, withPostmaster } from '../helpers/index.js';
-import { openSession, sharedPostmaster } from './support.js';
+import { logLines, openSession, seenToWait, sharedPostmaster } from './support.js';
 
 const WORKER_SPI = './examples/worker-spi/worker_spi.mjs';
 
@@ -92,6 +92,28 @@ describe('worker_spi, preloaded', () => {
         pauseMs: 50,
       });
       expect(await activity('worker_spi')).toEqual(expected);
+      const session = await openSession(pm);
+      const workers = (await session.activity()).filter(({ type }) => type === 'worker_spi');
+      expect(workers).toHaveLength(3);
+      for (const { pid } of workers) await seenToWait(session, pid as number, 'Extension', 'WorkerSpiMain');
+    });
+  });
+
+  test('W-07 it waits first: one round for the latch that is set when a worker begins (C-09), and not another before somebody wakes it', async () => {
+    const client = await connectClient();
+    await client.query('CREATE SCHEMA schema7 CREATE TABLE counted (type text, value integer)');
+    await client.query(`INSERT INTO schema7.counted VALUES ('total', 0), ('delta', 5)`);
+    await withWorkerSpi({ settings: { 'worker_spi.naptime': '1h' } }, async (pm) => {
+      const session = await openSession(pm);
+      const pid = (await session.call(WORKER_SPI, 'worker_spi_launch', 7)) as number;
+      const rounds = (): string[] => logLines(pm, 'worker_spi dynamic worker 7: count in schema7.counted is now');
+      await seenToWait(session, pid, 'Extension', 'WorkerSpiMain');
+      // A worker that works first would have made two: its own, and the one that the set latch calls for.
+      expect(rounds()).toHaveLength(1);
+      await client.query(`INSERT INTO schema7.counted VALUES ('delta', 7)`);
+      process.kill(pid, 'SIGHUP');
+      await waitUntil(() => rounds().length === 2, { what: 'the second round' });
+      expect(rounds()[1]).toMatch(/is now 12$/);
     });
   });
 
@@ -127,7 +149,7 @@ describe('worker_spi, preloaded', () => {
 });
 
 describe('worker_spi, not preloaded', () => {
-  test('W-11 the same as W-10; then the worker sleeps, connected and idle', async () => {
+  test('W-11 the same as W-10; then the worker sleeps in WorkerSpiMain, connected and idle', async () => {
     const session = await openSession(owner);
     const pid = (await session.call(WORKER_SPI, 'worker_spi_launch', 11)) as number;
     await deltaVanishes(owner, 'schema11');
@@ -141,6 +163,7 @@ describe('worker_spi, not preloaded', () => {
       what: 'it to report idle',
     });
     expect((await session.activity()).find((entry) => entry.pid === pid)?.query).toContain('DELETE FROM schema11.counted');
+    await seenToWait(session, pid, 'Extension', 'WorkerSpiMain');
     await waitUntil(async () => (await activity('worker_spi dynamic')).some(([, , state]) => state === 'idle'), {
       what: 'the worker to be idle',
       pauseMs: 50,

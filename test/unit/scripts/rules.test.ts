@@ -63,4 +63,9 @@ describe('what the script reads', () => {
   test('a reason that a test has overtaken is taken off, and the table stays straight', () => {
     expect(withoutOvertaken(page, tests('R-02'))).toBe(page.replace('nobody can', '          '));
   });
+
+  test('a note of what differs is no reason, and stays', () => {
+    const noted = page.replace('nobody can', 'differs: ours');
+    expect(withoutOvertaken(noted, tests('R-02'))).toBe(noted);
+  });
 });
