@@ -4,15 +4,17 @@
 //   npm run bench:spi -- [--rounds 10] [--transactions 300] [--rows 50000]
 //
 // A transaction is begin, one statement, commit: three round trips for the plain client, two for a worker, whose BEGIN goes along with its statement, and none
-// for C, whose SPI runs inside the server. The plain client's process stays for all rounds and is warm; each worker is a fresh one. `connect` is the whole of
-// backgroundWorkerInitializeConnection in a fresh worker, whose code nobody has run yet; of the plain client, a connection of a process that has made others.
-import { execFileSync } from 'node:child_process';
+// for C, whose SPI runs inside the server. Each round has a fresh worker and a fresh process of plain Node, and both run as many transactions before any counts
+// (bench/spi-measure.mjs), so that V8 has compiled on both sides what it compiles. `connect` is the first connection of a process: for the worker the whole of
+// backgroundWorkerInitializeConnection; `connect again` the plain client's second. A worker has one in its life.
+import { execFile, execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { heading, lines, load, median, options, quantile, root, startPostmaster, table, time } from './lib.mjs';
-import { measure, rowQuery } from './spi-measure.mjs';
+import { rowQuery } from './spi-measure.mjs';
 
 const { rounds, transactions, rows } = options({ rounds: 10, transactions: 300, rows: 50_000 });
 heading(`SPI: ${rounds} rounds of ${transactions} transactions and ${rows} rows, in turns`);
@@ -55,6 +57,7 @@ async function run() {
 function report(sides) {
   const what = {
     connect: 'connect',
+    again: 'connect again',
     select: 'transaction, SELECT 1',
     prepared: 'transaction, prepared plan',
     update: 'transaction, UPDATE',
@@ -68,8 +71,11 @@ function report(sides) {
       const values = times[name];
       if (values === undefined) continue;
       const perSecond =
-        name === 'connect' ? '' : Math.round(((name in { rows: 1, cursor: 1, copy: 1 } ? rows : 1) * 1e6) / median(values)).toLocaleString('en');
-      const ratio = side === 'worker' ? '' : `${Number((median(values) / median(sides.worker[name])).toPrecision(2))}x`;
+        name in { connect: 1, again: 1 }
+          ? ''
+          : Math.round(((name in { rows: 1, cursor: 1, copy: 1 } ? rows : 1) * 1e6) / median(values)).toLocaleString('en');
+      const own = sides.worker[name];
+      const ratio = side === 'worker' || own === undefined ? '' : `${Number((median(values) / median(own)).toPrecision(2))}x`;
       out.push({
         what: label,
         side,
@@ -115,27 +121,9 @@ async function inWorker(session, reports) {
 }
 
 async function inPlainNode() {
-  const begin = process.hrtime.bigint();
-  const client = new pg.Client(conninfo());
-  await client.connect();
-  const connect = Number(process.hrtime.bigint() - begin) / 1000;
-  const transaction = async (query) => {
-    await client.query('BEGIN');
-    const result = await client.query(query);
-    await client.query('COMMIT');
-    return result;
-  };
-  const times = await measure(
-    { transactions, rows },
-    {
-      select: () => transaction('SELECT 1'),
-      prepared: () => transaction({ name: 'one', text: 'SELECT 1' }),
-      update: () => transaction('UPDATE bench_spi SET n = n + 1'),
-      rows: async (query) => (await transaction(query)).rows.length,
-    },
-  );
-  await client.end();
-  return { connect: [connect], ...times };
+  const args = [join(root, 'bench/spi-plain.mjs'), JSON.stringify({ host: conninfo().host, transactions, rows })];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return JSON.parse(stdout);
 }
 
 /** Builds bench/spi.c and makes its function known; false, with the reason, where that cannot be done here. */

@@ -22,7 +22,8 @@ import { initialState, type PMState, type PostmasterSettings, type RegisteredBgW
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { initializeSlot } from '../bgworker/slots.js';
 import { prepareOwnedCluster } from '../database/owned.js';
-import { ErrorData, FATAL, LOG } from '../elog/error-data.js';
+import { rehearseConnection } from '../database/rehearsal.js';
+import { DEBUG1, ErrorData, FATAL, LOG } from '../elog/error-data.js';
 import { elog, emitErrorReport } from '../elog/elog.js';
 import { libDir, myProcPid, setMyBackendType, setPostmaster } from '../globals.js';
 import { CONFIG_FILE_NAME, getConfigOption, processConfigFileInternal, setConfigOption } from '../guc/guc.js';
@@ -158,6 +159,8 @@ async function start({ dataDir }: PostmasterOptions): Promise<ServerLoop> {
     check(native.deathPipeCreate(), 'pipe2');
     const listenFd = listen(dataDir);
     installSignals();
+    // A child whose code nobody has run before connects all the same, and takes longer.
+    if (settings.hasDatabase) await rehearseConnection('.s.rehearsal').catch((err: unknown) => emitErrorReport(err, DEBUG1));
     compactImage();
     return new ServerLoop(initialState(settings, workers), performer(dataDir, listenFd, database));
   } catch (err) {

@@ -1,10 +1,10 @@
 // backgroundWorkerInitializeConnection and …ByOid, rule by rule (contract section D), on a real server: where a worker gets to, and what it dies of.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { fixture, isAlive, waitUntil } from '../helpers/index.js';
-import { STOPPED, WORKERS, launch, logLines, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
+import { fixture, isAlive, openFds, waitUntil } from '../helpers/index.js';
+import { STOPPED, WORKERS, end, launch, logLines, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('database-workers.mjs');
 const pm = sharedPostmaster({ preload: [WORKERS, LIBRARY], settings: { database: 'owned' }, env: { BGWORKER_TEST_NOSYNC: '1' } });
@@ -113,6 +113,16 @@ describe('who gets in, and as whom', () => {
 });
 
 describe('a connected worker', () => {
+  test('P8: has one socket, its own; the postmaster has the one that it listens on, and nothing of what was rehearsed', async () => {
+    const session = await openSession(pm);
+    const { handle, pid } = await launch(session, worker('stays', { name: 'lonely', extra: 'postgres', flags: 3, libraryName: LIBRARY }));
+    await waitForSaid(pm, 'lonely', 'connected');
+    const sockets = (of: number): number => [...openFds(of).values()].filter((file) => file.startsWith('socket:')).length;
+    expect([sockets(pid), sockets(pm.pid)]).toEqual([1, 1]);
+    expect(readdirSync(pm.dir).filter((name) => name.includes('rehearsal'))).toEqual([]);
+    await end(session, handle);
+  });
+
   // The rule is of a release to come, whose BGWORKER_INTERRUPTIBLE has the server end such workers; W-16 says what happens to those without it.
   test('D-20 W-16: holds up CREATE DATABASE … TEMPLATE of its database like any session, and goes on', async () => {
     await sql('CREATE DATABASE held');
