@@ -2,7 +2,8 @@
 // PostgreSQL: struct shm_mq_handle, shm_mq_attach, shm_mq_detach, shm_mq_counterparty_gone in src/backend/storage/ipc/shm_mq.c.
 
 import { SHM_MQ_DETACHED, SHM_MQ_SUCCESS, SHM_MQ_WOULD_BLOCK, type ShmMq, WORD, openQueue } from './queue.js';
-import { ReceivingEnd, SendingEnd } from './ring.js';
+import { ReceivingEnd } from './receiving-end.js';
+import { SendingEnd } from './sending-end.js';
 import { type BackgroundWorkerHandle, getBackgroundWorkerPid } from '../bgworker/handle.js';
 import { BGWH_STOPPED } from '../constants.js';
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE } from '../elog/errcodes.js';

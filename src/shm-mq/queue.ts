@@ -42,8 +42,8 @@ export const shmMqMinimumSize: number = HEAD_SIZE + 8;
 /** The longest message, and the largest queue: 1 GB less one byte. C: MaxAllocSize. */
 export const MAX_ALLOC_SIZE = 0x3fffffff;
 
-/** Up to a multiple of 8. C: MAXALIGN. */
-export const maxAlign = (size: number): number => Math.ceil(size / 8) * 8;
+/** Up to a multiple of 8: up to 1 GB. C: MAXALIGN. */
+export const maxAlign = (size: number): number => (size + 7) & ~7;
 
 function checkAddress(address: Uint8Array): void {
   if (!(address instanceof Uint8Array)) throw new TypeError('a queue must lie in a Uint8Array over shared memory');
@@ -65,7 +65,7 @@ function checkAddress(address: Uint8Array): void {
 export function shmMqCreate(address: Uint8Array, size: number = address?.length): ShmMq {
   checkAddress(address);
   const invalid = (message: string): ErrorData => new ErrorData({ code: ERRCODE_INVALID_PARAMETER_VALUE, message });
-  if (!Number.isInteger(size) || size < shmMqMinimumSize) throw invalid(`queue size must be at least ${shmMqMinimumSize} bytes`);
+  if (size < shmMqMinimumSize) throw invalid(`queue size must be at least ${shmMqMinimumSize} bytes`);
   if (size > address.length) throw invalid(`queue size of ${size} bytes is more than the ${address.length} bytes that it is to lie in`);
   if (size > MAX_ALLOC_SIZE) throw invalid(`queue size must be at most ${MAX_ALLOC_SIZE} bytes`);
   const aligned = size - (size % 8);
