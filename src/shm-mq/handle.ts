@@ -136,6 +136,11 @@ export class ShmMqHandle {
     return SHM_MQ_DETACHED;
   }
 
+  /** @internal Has {@link otherEnd} seen it? */
+  get otherCame(): boolean {
+    return this.#otherAttached;
+  }
+
   /** @internal */
   trySend(iov: Uint8Array | readonly Uint8Array[], total: number, forceFlush: boolean): number {
     const result = this.sending.send(iov, total, forceFlush);

@@ -25,14 +25,15 @@ const TO_SEND: WaitOptions = { waitEventInfo: WAIT_EVENT_MQ_SEND };
 const TO_RECEIVE: WaitOptions = { waitEventInfo: WAIT_EVENT_MQ_RECEIVE };
 const TO_ATTACH: WaitOptions = { waitEventInfo: WAIT_EVENT_MQ_INTERNAL };
 
-// The wait of M-25. The latch is looked at by whoever waits first: look, wait, reset, and look again (contract L-20, B).
-function waitSync(waits: WaitOptions): void {
-  waitLatchSync(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, waits);
+// The wait of M-25. The latch is looked at by whoever waits first: look, wait, reset, and look again (contract L-20, B). Where the other end is not there yet,
+// that is what is waited for.
+function waitSync(mqh: ShmMqHandle, waits: WaitOptions): void {
+  waitLatchSync(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, mqh.otherCame ? waits : TO_ATTACH);
   resetLatch(myLatch);
   checkForInterrupts();
 }
-async function wait(waits: WaitOptions): Promise<void> {
-  await waitLatch(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, waits);
+async function wait(mqh: ShmMqHandle, waits: WaitOptions): Promise<void> {
+  await waitLatch(myLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, mqh.otherCame ? waits : TO_ATTACH);
   resetLatch(myLatch);
   checkForInterrupts();
 }
@@ -66,7 +67,7 @@ export function shmMqSendvSync(mqh: ShmMqHandle, iov: readonly Uint8Array[], now
   for (;;) {
     const result = mqh.trySend(iov, total, forceFlush);
     if (nowait || result !== SHM_MQ_WOULD_BLOCK) return result;
-    waitSync(TO_SEND);
+    waitSync(mqh, TO_SEND);
   }
 }
 
@@ -90,13 +91,13 @@ export function shmMqSendSync(mqh: ShmMqHandle, data: Uint8Array, nowait: boolea
   for (;;) {
     const result = mqh.trySend(data, data.length, forceFlush);
     if (nowait || result !== SHM_MQ_WOULD_BLOCK) return result;
-    waitSync(TO_SEND);
+    waitSync(mqh, TO_SEND);
   }
 }
 
 async function finishSend(mqh: ShmMqHandle, iov: readonly Uint8Array[], total: number, forceFlush: boolean): Promise<number> {
   for (;;) {
-    await wait(TO_SEND);
+    await wait(mqh, TO_SEND);
     const result = mqh.trySend(iov, total, forceFlush);
     if (result !== SHM_MQ_WOULD_BLOCK) return result;
   }
@@ -151,13 +152,13 @@ export function shmMqReceiveSync(mqh: ShmMqHandle, nowait: boolean = false): Shm
   for (;;) {
     const result = mqh.tryReceive();
     if (nowait || result !== SHM_MQ_WOULD_BLOCK) return received(mqh, result);
-    waitSync(TO_RECEIVE);
+    waitSync(mqh, TO_RECEIVE);
   }
 }
 
 async function finishReceive(mqh: ShmMqHandle): Promise<ShmMqReceived> {
   for (;;) {
-    await wait(TO_RECEIVE);
+    await wait(mqh, TO_RECEIVE);
     const result = mqh.tryReceive();
     if (result !== SHM_MQ_WOULD_BLOCK) return received(mqh, result);
   }
@@ -188,7 +189,7 @@ export function shmMqWaitForAttachSync(mqh: ShmMqHandle): number {
   for (;;) {
     const result = mqh.otherEnd();
     if (result !== SHM_MQ_WOULD_BLOCK) return result;
-    waitSync(TO_ATTACH);
+    waitSync(mqh, TO_ATTACH);
   }
 }
 
@@ -198,6 +199,6 @@ export async function shmMqWaitForAttach(mqh: ShmMqHandle): Promise<number> {
     void checkMqHandle(mqh).mq;
     const result = mqh.otherEnd();
     if (result !== SHM_MQ_WOULD_BLOCK) return result;
-    await wait(TO_ATTACH);
+    await wait(mqh, TO_ATTACH);
   }
 }

@@ -33,6 +33,17 @@ test.each([0, 1])('a sleep on a condition variable shows its event (form %i)', a
   await end(session, handle);
 });
 
+test.each(
+  ['MessageQueueSend', 'MessageQueueReceive', 'MessageQueueInternal', 'MessageQueueInternal, to send', 'MessageQueueInternal, to receive'].flatMap(
+    (name) => [[name, 0] as const, [name, 1] as const],
+  ),
+)('M-31: a wait at a message queue shows what it is for: %s (form %i)', async (name, mainArg) => {
+  const session = await openSession(pm);
+  const { handle, pid } = await launch(session, { ...waiting('waitsAtAQueue', mainArg), name });
+  await seenToWait(session, pid, 'IPC', name.split(',')[0] as string);
+  await end(session, handle);
+});
+
 test('of two waits under way the one that began last shows, then the other', async () => {
   const session = await openSession(pm);
   const { handle, pid } = await launch(session, waiting('waitsTwice'));
