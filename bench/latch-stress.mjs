@@ -7,33 +7,32 @@
 // `patience`: seconds that 10,000 rounds may take. Ends with status 1 where it is over.
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { heading, lines, options, root, startPostmaster } from './lib.mjs';
+import { heading, options, root } from './lib.mjs';
+import { withPlayers } from './players.mjs';
 
 const { rounds, repeat, patience } = options({ rounds: 1_000_000, repeat: 1, patience: 60 });
 const LIBRARY = join(root, 'bench/latch/library.mjs');
 const last = availableParallelism() - 1;
 
-async function play(cores) {
-  const pm = await startPostmaster({ settings: { shared_preload_libraries: LIBRARY } });
-  const reader = lines(pm.pipe);
-  const session = await pm.connect();
-  let timer;
-  try {
-    for (const role of [0, 1]) {
-      const extra = JSON.stringify({ role, form: 'mixed', core: cores[role], rounds });
-      const worker = { name: `player ${role}`, flags: 1, startTime: 2, restartTime: -1, libraryName: LIBRARY, functionName: 'plays', extra };
-      if ((await session.registerDynamicBackgroundWorker(worker)) === null) throw new Error('no slot for a player');
-    }
-    const over = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error('a wake-up was lost, or this machine is too busy')), Math.max(1, rounds / 10_000) * patience * 1000);
-    });
-    await Promise.race([reader.next(), over]);
-  } finally {
-    clearTimeout(timer);
-    await session.close();
-    await pm.stop();
-  }
-}
+const play = (cores) =>
+  withPlayers(
+    LIBRARY,
+    cores.map((core) => ({ form: 'mixed', core, rounds })),
+    async (next) => {
+      let timer;
+      const over = new Promise((_, reject) => {
+        timer = setTimeout(
+          () => reject(new Error('a wake-up was lost, or this machine is too busy')),
+          Math.max(1, rounds / 10_000) * patience * 1000,
+        );
+      });
+      try {
+        await Promise.race([next(), over]);
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  );
 
 heading(`Latches under stress: ${repeat} times ${rounds} rounds each`);
 const places = { 'one core': [0, 0], 'two cores': [0, last], 'any core': [`0-${last}`, `0-${last}`] };

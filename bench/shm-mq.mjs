@@ -1,23 +1,28 @@
 // Messages a second from one process to another: shm_mq of ours, process.send, MessagePort, and PostgreSQL's own shm_mq between two of its processes, side by
-// side. `npm run bench:shm-mq -- --queue 65536`. PostgreSQL's is measured where its headers are installed (apt-get install postgresql-server-dev-15), with the
-// C module in bench/pg-shm-mq, which does what bench/shm-mq-library.mjs does.
-import { execFileSync, fork } from 'node:child_process';
-import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+// side. `npm run bench:shm-mq -- --queue 65536 --repeat 3`. PostgreSQL's is measured where its headers are installed (bench/postgres.mjs), with the C module
+// bench/shm-mq/postgres.c, which does what bench/shm-mq/library.mjs does.
+import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker, isMainThread, parentPort } from 'node:worker_threads';
-import { heading, median, options, quantile, root, startPostmaster, table } from './lib.mjs';
+import { heading, load, median, options, quantile, root, startPostmaster, table } from './lib.mjs';
+import { NO_HEADERS, havePostgres, startPostgres } from './postgres.mjs';
 
+/** Of all kinds alike, before they are measured: V8 compiles what is hot, which takes it as long as some hundred thousand messages. */
+const WARM_UP = 2;
+const ROUNDS = 5;
 const SIZES = [
-  [16, 200_000],
-  [1024, 100_000],
+  [16, 1_000_000],
+  [1024, 300_000],
   [65_536, 4_000],
 ];
-const LIBRARY = join(root, 'bench/shm-mq-library.mjs');
+const LIBRARY = join(root, 'bench/shm-mq/library.mjs');
 const self = fileURLToPath(import.meta.url);
 
 // --- the other end of process.send and of MessagePort ----------------------------------------------------------------------------------------
+
+/** What is slower by more than that sends so many of the messages. */
+const fewer = (count) => Math.ceil(count / 20);
 
 const answerLast = (answer) => (message) => {
   if (message[0] === 9 || message[0] === '9') answer();
@@ -30,7 +35,7 @@ async function ours(queue, flush) {
   const results = [];
   for (const [size, count] of SIZES) {
     const session = await pm.connect();
-    results.push(await session.call(LIBRARY, 'sends', LIBRARY, queue, size, count, flush));
+    results.push((await session.call(LIBRARY, 'sends', queue, size, count, flush, WARM_UP + ROUNDS)).slice(WARM_UP));
     await session.close();
   }
   await pm.stop();
@@ -40,10 +45,10 @@ async function ours(queue, flush) {
 async function channel(send, onAnswer, make) {
   const results = [];
   for (const [size, full] of SIZES) {
-    const count = Math.ceil(full / 10); // slower by more than that
+    const count = fewer(full);
     const [message, last] = [make(size, 7), make(size, 9)];
     const rounds = [];
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < WARM_UP + ROUNDS; round++) {
       const answered = new Promise((resolve) => onAnswer(resolve));
       const begin = process.hrtime.bigint();
       for (let n = 1; n < count; n++) send(message);
@@ -51,7 +56,7 @@ async function channel(send, onAnswer, make) {
       await answered;
       rounds.push((Number(process.hrtime.bigint() - begin) / 1000) * (full / count));
     }
-    results.push(rounds);
+    results.push(rounds.slice(WARM_UP));
   }
   return results;
 }
@@ -79,37 +84,25 @@ async function messagePort() {
   return results;
 }
 
-/** PostgreSQL's own, or null where its headers are not there. */
-function postgres(queue, flush) {
-  const version = existsSync('/usr/lib/postgresql')
-    ? readdirSync('/usr/lib/postgresql').find((v) => existsSync(`/usr/include/postgresql/${v}/server/postgres.h`))
-    : undefined;
-  if (version === undefined) return null;
-  const bin = `/usr/lib/postgresql/${version}/bin`;
-  const top = mkdtempSync(join(tmpdir(), 'bgw-bench-pg-'));
-  cpSync(join(root, 'bench/pg-shm-mq'), top, { recursive: true });
-  const include = `/usr/include/postgresql/${version}/server`;
-  const library = join(top, 'bench_shm_mq.so');
-  execFileSync('cc', ['-O2', '-shared', '-fPIC', `-I${include}`, '-o', library, join(top, 'bench_shm_mq.c')], { stdio: 'inherit' });
-  // PostgreSQL does not run as root; its owner is whom the package made for it.
-  const asRoot = process.geteuid() === 0;
-  const id = (what) => Number(execFileSync('id', [what, 'postgres'], { encoding: 'utf8' }));
-  if (asRoot) chownSync(top, id('-u'), id('-g'));
-  chmodSync(top, 0o755);
-  const user = asRoot ? { uid: id('-u'), gid: id('-g') } : {};
-  const run = (program, args, more = {}) =>
-    execFileSync(join(bin, program), args, { ...user, cwd: top, encoding: 'utf8', stdio: ['pipe', 'pipe', 'inherit'], ...more });
-  const data = join(top, 'data');
+/** PostgreSQL's own. */
+async function postgres(queue, flush) {
+  const server = await startPostgres({ name: 'bench_shm_mq', source: join(root, 'bench/shm-mq/postgres.c') });
   try {
-    run('initdb', ['-D', data, '-U', 'postgres', '-A', 'trust', '-N']);
-    const settings = `-c listen_addresses='' -c unix_socket_directories=${top} -c fsync=off -c dynamic_library_path=${top} -c shared_preload_libraries=bench_shm_mq`;
-    run('pg_ctl', ['-D', data, '-w', '-l', join(top, 'log'), '-o', settings, 'start'], { stdio: 'ignore' });
-    const sql = (text) => run('psql', ['-h', top, '-U', 'postgres', '-At', '-c', text]).trim();
-    sql(`CREATE FUNCTION bench_shm_mq(int8, int4, int4, bool) RETURNS float8 AS '${library}' LANGUAGE C STRICT`);
-    return SIZES.map(([size, count]) => Array.from({ length: 5 }, () => Number(sql(`SELECT bench_shm_mq(${queue}, ${size}, ${count}, ${flush})`))));
+    await server.until(() => answers(server));
+    server.sql(`CREATE FUNCTION bench_shm_mq(int8, int4, int4, bool) RETURNS float8 AS '${server.library}' LANGUAGE C STRICT`);
+    return SIZES.map(([size, count]) =>
+      Array.from({ length: WARM_UP + ROUNDS }, () => Number(server.sql(`SELECT bench_shm_mq(${queue}, ${size}, ${count}, ${flush})`))).slice(WARM_UP),
+    );
   } finally {
-    if (existsSync(join(data, 'postmaster.pid'))) run('pg_ctl', ['-D', data, '-m', 'immediate', 'stop'], { stdio: 'ignore' });
-    rmSync(top, { recursive: true, force: true });
+    await server.stop();
+  }
+}
+
+function answers(server) {
+  try {
+    return server.sql('SELECT 1');
+  } catch {
+    return null;
   }
 }
 
@@ -120,32 +113,51 @@ const perSecond = (count, us) => {
   return n >= 1e6 ? `${(n / 1e6).toFixed(2)} M` : `${(n / 1e3).toFixed(n >= 1e5 ? 0 : 1)} k`;
 };
 
+/** What is measured: by what name, how, how many messages of so many, and beside which of PostgreSQL's. */
+const kindsFor = (queue) => [
+  { what: 'shm_mq, in batches', measure: () => ours(queue, false), own: 'PostgreSQL, in batches' },
+  { what: 'shm_mq, each flushed', measure: () => ours(queue, true), own: 'PostgreSQL, each flushed' },
+  { what: 'process.send, json', measure: () => processSend('json'), sent: fewer },
+  { what: 'process.send, advanced', measure: () => processSend('advanced'), sent: fewer },
+  { what: 'MessagePort', measure: () => messagePort(), sent: fewer },
+  ...(havePostgres()
+    ? [
+        { what: 'PostgreSQL, in batches', measure: () => postgres(queue, false) },
+        { what: 'PostgreSQL, each flushed', measure: () => postgres(queue, true) },
+      ]
+    : []),
+];
+
 async function main() {
-  const { queue } = options({ queue: 65_536 });
-  const kinds = [
-    ['shm_mq, in batches', await ours(queue, false)],
-    ['shm_mq, each flushed', await ours(queue, true)],
-    ['process.send, json', await processSend('json')],
-    ['process.send, advanced', await processSend('advanced')],
-    ['MessagePort', await messagePort()],
-    ['PostgreSQL, in batches', postgres(queue, false)],
-    ['PostgreSQL, each flushed', postgres(queue, true)],
-  ];
-  heading(`Messages a second from one process (MessagePort: thread) to another; queues of ${queue} bytes; a batch is all messages of a round`);
-  const sends = [2, 3].map((kind) => kinds[kind][1]);
-  const rows = kinds.flatMap(([what, results]) =>
-    results === null
-      ? [{ what, size: '-', n: '-', median: 'no headers', 'p99 (slowest)': '-', 'x process.send': '-' }]
-      : SIZES.map(([size, count], i) => ({
-          what,
-          size: String(size),
-          n: `5 x ${count}`,
-          median: perSecond(count, median(results[i])),
-          'p99 (slowest)': perSecond(count, quantile(results[i], 0.99)),
-          'x process.send': (Math.min(...sends.map((send) => median(send[i]))) / median(results[i])).toFixed(1),
-        })),
+  const { queue, repeat } = options({ queue: 65_536, repeat: 3 });
+  const kinds = kindsFor(queue);
+  const times = Object.fromEntries(kinds.map(({ what }) => [what, SIZES.map(() => [])]));
+  for (let turn = 0; turn < repeat; turn++) {
+    for (const { what, measure } of kinds) (await measure()).forEach((rounds, i) => times[what][i].push(...rounds));
+  }
+  heading(
+    `Messages a second from one process (MessagePort: thread) to another; queues of ${queue} bytes; a batch is all messages of a round; ` +
+      `${repeat} runs of ${ROUNDS} rounds, in turns, each run after ${WARM_UP} that are not measured`,
+  );
+  if (!havePostgres()) process.stdout.write(NO_HEADERS);
+  // The better of the two is what ours is measured by.
+  const send = (i) => Math.min(...['process.send, json', 'process.send, advanced'].map((what) => median(times[what][i])));
+  const rows = kinds.flatMap(({ what, own, sent = (count) => count }) =>
+    SIZES.map(([size, count], i) => {
+      const rounds = times[what][i];
+      return {
+        what,
+        size: String(size),
+        n: `${rounds.length} x ${sent(count)}`,
+        median: perSecond(count, median(rounds)),
+        'p99 (slowest)': perSecond(count, quantile(rounds, 0.99)),
+        'x process.send': (send(i) / median(rounds)).toFixed(1),
+        "of PostgreSQL's": times[own] === undefined ? '' : (median(times[own][i]) / median(rounds)).toFixed(2),
+      };
+    }),
   );
   table(rows);
+  process.stdout.write(`\nload at the end ${load()}\n`);
 }
 
 if (process.argv.includes('--echo'))

@@ -1,7 +1,6 @@
 // Two workers that take turns, for bench/latch.mjs and bench/latch-stress.mjs. Runs in workers; what they measured goes to descriptor 3.
-import { execFileSync } from 'node:child_process';
-import { writeSync } from 'node:fs';
 import * as bgw from 'bgworker';
+import { beginPlayer, tell } from '../player.mjs';
 
 const { WL_EXIT_ON_PM_DEATH, WL_LATCH_SET, resetLatch, setLatch, waitLatch, waitLatchSync } = bgw;
 const EVENTS = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
@@ -12,9 +11,7 @@ bgw.setShmemStartupHook(() => bgw.shmemInitStruct('bench latch', Court));
 
 /** `extra`: role, form, core, rounds. */
 export async function plays() {
-  bgw.backgroundWorkerUnblockSignals();
-  const { role, form, core, rounds } = JSON.parse(Buffer.from(bgw.myBgworkerEntry.extra).toString().replace(/\0.*$/s, ''));
-  execFileSync('taskset', ['-apc', String(core), String(process.pid)], { stdio: 'ignore' });
+  const { role, form, rounds } = beginPlayer();
   const { struct, region } = bgw.shmemInitStruct('bench latch', Court);
   struct.pids.set(role, process.pid);
   const words = new Int32Array(region.buffer, Court.offsets.turn, 1);
@@ -28,11 +25,11 @@ export async function plays() {
   const court = { words, mine: bgw.myLatch, other: other.procLatch, role, rounds: rounds + WARM_UP };
   if (form === 'mixed') {
     await playMixed(court);
-    if (role === 0) writeSync(3, `${JSON.stringify(rounds)}\n`);
+    if (role === 0) tell(rounds);
     return;
   }
   const times = form === 'blocking' ? playSync(court) : await play(court);
-  if (role === 0) writeSync(3, `${JSON.stringify(times.slice(WARM_UP))}\n`);
+  if (role === 0) tell(times.slice(WARM_UP));
 }
 
 // The serve of round i is 2i, its answer 2i + 1.

@@ -1,9 +1,10 @@
-// What bench/lwlock.mjs measures: a worker takes and releases a lock again and again, alone or beside another. Preloaded by the postmaster.
+// What bench/lwlock.mjs measures: a worker takes and releases a lock again and again, alone or beside others. Preloaded by the postmaster.
+//
+// What one measures, it measures while all others play: each plays on, unmeasured, from when it is ready until all are, and from when it is done until all are.
 import * as bgw from 'bgworker';
-import { execFileSync } from 'node:child_process';
-import { writeSync } from 'node:fs';
+import { beginPlayer, tell } from '../player.mjs';
 
-const Shared = bgw.shmemStruct({ lock: 'LWLock', ready: 'pg_atomic_uint32' });
+const Shared = bgw.shmemStruct({ lock: 'LWLock', ready: 'pg_atomic_uint32', done: 'pg_atomic_uint32', told: 'pg_atomic_uint32' });
 let shared;
 
 export function _PG_init() {
@@ -13,23 +14,45 @@ export function _PG_init() {
   });
 }
 
-/** One of `players`. Writes how many nanoseconds its operations took, one number a line, to descriptor 3. */
+/** So many times. Result: how often it had to wait. */
+function playSync(lock, mode, batch) {
+  let waited = 0;
+  for (let n = 0; n < batch; n++) {
+    if (!bgw.lwLockAcquireSync(lock, mode)) waited++;
+    bgw.lwLockRelease(lock);
+  }
+  return waited;
+}
+async function play(lock, mode, batch) {
+  let waited = 0;
+  for (let n = 0; n < batch; n++) {
+    if (!(await bgw.lwLockAcquire(lock, mode))) waited++;
+    bgw.lwLockRelease(lock);
+  }
+  return waited;
+}
+
+const WARM_UP = 20;
+
+/** Tells how often it had to wait, and how many nanoseconds an operation of each round took. */
 export async function plays() {
-  bgw.backgroundWorkerUnblockSignals();
-  const { form, mode, rounds, batch, players, core } = JSON.parse(Buffer.from(bgw.myBgworkerEntry.extra).toString().replace(/\0+$/, ''));
-  execFileSync('taskset', ['-pc', String(core), String(process.pid)], { stdio: 'ignore' });
+  const { role, form, mode, rounds, batch, players } = beginPlayer();
   const { lock } = shared;
+  const round = form === 'async' ? () => play(lock, mode, batch) : () => playSync(lock, mode, batch);
+  for (let n = 0; n < WARM_UP; n++) await round();
   bgw.pgAtomicFetchAddU32(shared.ready, 1);
-  while (bgw.pgAtomicReadU32(shared.ready) < players) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (bgw.pgAtomicReadU32(shared.ready) < players) await round();
   const times = [];
-  for (let round = 0; round < rounds; round++) {
+  let waited = 0;
+  for (let n = 0; n < rounds; n++) {
     const begin = process.hrtime.bigint();
-    for (let n = 0; n < batch; n++) {
-      if (form === 'async') await bgw.lwLockAcquire(lock, mode);
-      else bgw.lwLockAcquireSync(lock, mode);
-      bgw.lwLockRelease(lock);
-    }
+    waited += await round();
     times.push(Number(process.hrtime.bigint() - begin) / batch);
   }
-  writeSync(3, `${JSON.stringify(times)}\n`);
+  bgw.pgAtomicFetchAddU32(shared.done, 1);
+  while (bgw.pgAtomicReadU32(shared.done) < players) await round();
+  // One after the other: lines of two writers that are longer than a pipe takes at once would mix.
+  while (bgw.pgAtomicReadU32(shared.told) < role) await new Promise((resolve) => setTimeout(resolve, 1));
+  tell({ waited, times });
+  bgw.pgAtomicFetchAddU32(shared.told, 1);
 }

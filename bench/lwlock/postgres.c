@@ -1,22 +1,19 @@
 // Background workers of PostgreSQL 15's that take and release one LWLock: what ours is measured against. For bench/lwlock.mjs, which builds it where the server's
-// headers are installed. Environment: BENCH_OUT (nanoseconds for an operation, one a line; the first worker's), BENCH_CORES ("0,1"), BENCH_PLAYERS,
-// BENCH_MODE (0 exclusive, 1 shared), BENCH_ROUNDS, BENCH_BATCH, BENCH_LIBRARY.
-#include "postgres.h"
+// headers are installed. Each writes how often it had to wait, and then nanoseconds for an operation of each round. Environment: that of players.h, and BENCH_MODE
+// (0 exclusive, 1 shared), BENCH_ROUNDS, BENCH_BATCH.
+#include "players.h"
 
-#include <sched.h>
-#include <time.h>
-
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "port/atomics.h"
-#include "postmaster/bgworker.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 
 PG_MODULE_MAGIC;
 
-static pg_atomic_uint32 *ready;
+// bench/lwlock/library.mjs says what these are for.
+typedef struct Court {
+  pg_atomic_uint32 ready, done;
+} Court;
+
+static Court *court;
 static shmem_startup_hook_type previous_startup;
 static shmem_request_hook_type previous_request;
 
@@ -25,54 +22,47 @@ PGDLLEXPORT void bench_main(Datum role);
 
 static void request(void) {
   if (previous_request) previous_request();
-  RequestAddinShmemSpace(sizeof(*ready));
+  RequestAddinShmemSpace(sizeof(Court));
   RequestNamedLWLockTranche("bench_lwlock", 1);
 }
 
 static void startup(void) {
   bool found;
   if (previous_startup) previous_startup();
-  ready = ShmemInitStruct("bench lwlock", sizeof(*ready), &found);
-  if (!found) pg_atomic_init_u32(ready, 0);
+  court = ShmemInitStruct("bench lwlock", sizeof(*court), &found);
+  if (found) return;
+  pg_atomic_init_u32(&court->ready, 0);
+  pg_atomic_init_u32(&court->done, 0);
 }
 
-static double nanoseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+// Result: how often it had to wait.
+static int play(LWLock *lock, LWLockMode mode, int batch) {
+  int waited = 0;
+  for (int n = 0; n < batch; n++) {
+    waited += !LWLockAcquire(lock, mode);
+    LWLockRelease(lock);
+  }
+  return waited;
 }
-
-static int number(const char *name) { return atoi(getenv(name)); }
 
 void bench_main(Datum arg) {
-  int role = DatumGetInt32(arg), rounds = number("BENCH_ROUNDS"), batch = number("BENCH_BATCH"), cores[2];
+  int role = DatumGetInt32(arg), rounds = number("BENCH_ROUNDS"), batch = number("BENCH_BATCH"), waited = 0;
   LWLockMode mode = number("BENCH_MODE") == 0 ? LW_EXCLUSIVE : LW_SHARED;
   LWLock *lock = &GetNamedLWLockTranche("bench_lwlock")->lock;
-  double *times = palloc(sizeof(double) * rounds);
-  cpu_set_t set;
-  FILE *out;
-  BackgroundWorkerUnblockSignals();
-  sscanf(getenv("BENCH_CORES"), "%d,%d", &cores[0], &cores[1]);
-  CPU_ZERO(&set);
-  CPU_SET(cores[role], &set);
-  if (sched_setaffinity(0, sizeof(set), &set) != 0) elog(ERROR, "sched_setaffinity: %m");
-  pg_atomic_fetch_add_u32(ready, 1);
-  while (pg_atomic_read_u32(ready) < (uint32)number("BENCH_PLAYERS")) pg_usleep(1000);
+  double *numbers = palloc(sizeof(double) * (rounds + 1));
+  uint32 players = number("BENCH_PLAYERS");
+  begin_player(role);
+  pg_atomic_fetch_add_u32(&court->ready, 1);
+  while (pg_atomic_read_u32(&court->ready) < players) play(lock, mode, batch);
   for (int i = 0; i < rounds; i++) {
     double begin = nanoseconds();
-    for (int n = 0; n < batch; n++) {
-      LWLockAcquire(lock, mode);
-      LWLockRelease(lock);
-    }
-    times[i] = (nanoseconds() - begin) / batch;
+    waited += play(lock, mode, batch);
+    numbers[i + 1] = (nanoseconds() - begin) / batch;
   }
-  if (role != 0) proc_exit(0);
-  out = fopen(getenv("BENCH_OUT"), "w");
-  if (out == NULL) elog(ERROR, "fopen: %m");
-  for (int i = 0; i < rounds; i++) fprintf(out, "%.3f\n", times[i]);
-  fprintf(out, "end\n");
-  fclose(out);
-  proc_exit(0);
+  numbers[0] = waited;
+  pg_atomic_fetch_add_u32(&court->done, 1);
+  while (pg_atomic_read_u32(&court->done) < players) play(lock, mode, batch);
+  end_player(role, numbers, rounds + 1);
 }
 
 void _PG_init(void) {
@@ -81,15 +71,5 @@ void _PG_init(void) {
   shmem_request_hook = request;
   previous_startup = shmem_startup_hook;
   shmem_startup_hook = startup;
-  for (int role = 0; role < number("BENCH_PLAYERS"); role++) {
-    BackgroundWorker worker = {0};
-    snprintf(worker.bgw_name, BGW_MAXLEN, "bench lwlock %d", role);
-    strlcpy(worker.bgw_library_name, getenv("BENCH_LIBRARY"), BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "bench_main", BGW_MAXLEN);
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    worker.bgw_main_arg = Int32GetDatum(role);
-    RegisterBackgroundWorker(&worker);
-  }
+  register_players();
 }

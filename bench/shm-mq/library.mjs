@@ -1,10 +1,15 @@
 // What bench/shm-mq.mjs measures: a session's backend sends, a worker receives and says when it has all. Preloaded by the postmaster.
 import * as bgw from 'bgworker';
+import { fileURLToPath } from 'node:url';
 
+const library = fileURLToPath(import.meta.url);
 const MAGIC = 1;
 
-/** Messages of `size` bytes, `count` of them, through a queue of `queueSize` bytes. `flush`: each; else in batches. Microseconds from the first to the answer. */
-export function sends(library, queueSize, size, count, flush) {
+/**
+ * Messages of `size` bytes, `count` of them, through a queue of `queueSize` bytes, so many times. `flush`: each; else in batches. Microseconds from the first to the
+ * answer.
+ */
+export function sends(queueSize, size, count, flush, times) {
   const segment = bgw.dsmCreate(2 * queueSize + 4096);
   const toc = bgw.shmTocCreate(MAGIC, bgw.dsmSegmentAddress(segment));
   const [outq, inq] = [1, 2].map((key) => {
@@ -21,7 +26,7 @@ export function sends(library, queueSize, size, count, flush) {
   bgw.shmMqReceiveSync(input); // it is ready
   const message = new Uint8Array(size).fill(7);
   const rounds = [];
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < times; round++) {
     const begin = process.hrtime.bigint();
     for (let n = 1; n < count; n++) bgw.shmMqSendSync(output, message, false, flush);
     bgw.shmMqSendSync(output, new Uint8Array(size).fill(9), false, true); // the last one, which is answered

@@ -1,4 +1,4 @@
-// PostgreSQL's own message queue, measured as bench/shm-mq-library.mjs measures ours: a session sends, a worker receives and answers the last message.
+// PostgreSQL's own message queue, measured as bench/shm-mq/library.mjs measures ours: a session sends, a worker receives and answers the last message.
 // Built by bench/shm-mq.mjs where PostgreSQL's headers are installed. Runs in a PostgreSQL server; nothing of ours links to it.
 #include "postgres.h"
 
@@ -37,7 +37,7 @@ Datum bench_shm_mq(PG_FUNCTION_ARGS) {
   memset(&worker, 0, sizeof(worker));
   strcpy(worker.bgw_name, "bench_shm_mq");
   strcpy(worker.bgw_type, "bench_shm_mq");
-  strcpy(worker.bgw_library_name, "bench_shm_mq");
+  strlcpy(worker.bgw_library_name, getenv("BENCH_LIBRARY"), BGW_MAXLEN);
   strcpy(worker.bgw_function_name, "bench_shm_mq_main");
   worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
   worker.bgw_start_time = BgWorkerStart_ConsistentState;
