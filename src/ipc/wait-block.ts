@@ -4,6 +4,7 @@
 // everybody whether it was for him.
 
 import { WL_EXIT_ON_PM_DEATH, WL_LATCH_SET, waitLatch, waitLatchSync } from './latch.js';
+import { onInterrupt } from './signals.js';
 import { native } from '../native.js';
 import { WAIT_BLOCK_SIZE } from '../shmem/layout.js';
 import { sharedMemory } from '../shmem/shmem.js';
@@ -50,9 +51,15 @@ export function askWaiters(): void {
   if (waiters.size > 0) native.setLatch(latch.offset);
 }
 
-/** Blocks until this process may have been woken, or the events say otherwise. Returns the event. */
+/** Blocks until this process may have been woken, an interrupt is pending, or the events say otherwise. Returns the event. */
 export function waitWokenSync(events: number, timeoutMs: number, waitEventInfo: number): number {
-  const event = waitLatchSync(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events, timeoutMs, { waitEventInfo });
-  if (event === WL_LATCH_SET) look();
-  return event;
+  // Handlers set the process's own latch, which is not this one.
+  const forget = onInterrupt(() => native.setLatch(latch.offset));
+  try {
+    const event = waitLatchSync(latch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events, timeoutMs, { waitEventInfo });
+    if (event === WL_LATCH_SET) look();
+    return event;
+  } finally {
+    forget();
+  }
 }

@@ -37,6 +37,7 @@ import { myProcPid, postmasterPid, setMyProcPort } from '../globals.js';
 import { procExit } from '../ipc/exit.js';
 import { WL_POSTMASTER_DEATH, myLatch, setMyLatch, waitLatch } from '../ipc/latch.js';
 import { lwLockReleaseAll } from '../ipc/lwlock.js';
+import { conditionVariableCancelSleep } from '../ipc/condition-variable.js';
 import { initProcess, pgstatReportWaitEnd } from '../ipc/proc.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
 import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
@@ -126,25 +127,27 @@ class Backend {
     const { id } = message;
     const ended = this.#port.called(message.function);
     this.#underWay++;
+    let answer: Buffer;
     try {
-      this.#send({ type: 'result', id, value: await call(message) });
+      answer = encodeFrame({ type: 'result', id, value: await call(message) });
     } catch (err) {
       emitErrorReport(err);
-      this.#send({ type: 'error', id, error: toWireError(err) });
+      answer = encodeFrame({ type: 'error', id, error: toWireError(err) });
       this.#failed = true;
-    } finally {
-      ended();
-      this.#underWay--;
-      this.#releaseLocks();
     }
+    ended();
+    this.#underWay--;
+    this.#cleanUp(); // before the application hears of it
+    this.#socket.write(answer);
   }
 
-  // An error releases all locks, as the end of a failed transaction does in PostgreSQL. They are the process's, and not a call's: where other calls are under
-  // way, theirs would go, too, so it is done when the last one has ended.
-  #releaseLocks(): void {
+  // An error releases all locks and ends sleeps on condition variables, as the end of a failed transaction does in PostgreSQL. They are the process's, and not
+  // a call's: where other calls are under way, theirs would go, too, so it is done when the last one has ended.
+  #cleanUp(): void {
     if (!this.#failed || this.#underWay > 0) return;
     this.#failed = false;
     lwLockReleaseAll();
+    conditionVariableCancelSleep();
   }
 
   #send(message: BackendMessage): void {

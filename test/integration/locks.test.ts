@@ -150,6 +150,38 @@ describe('condition variables', () => {
     });
   });
 
+  test.each([false, true])('M-42: a cancel ends a sleep, and so does an exit; signals go to who still sleeps (blocking: %s)', async (sync) => {
+    await withPostmaster({ preload: [LIBRARY] }, async (own) => {
+      const control = await own.connect();
+      const [cancelled, ended, left] = await Promise.all([own.connect(), own.connect(), own.connect()]);
+      const sleeps: Promise<unknown>[] = [];
+      for (const [i, session] of [cancelled, ended, left].entries()) {
+        sleeps.push(session.call(LIBRARY, 'sleepsCarelessly', sync));
+        await sleeping(control, i + 1); // in this order
+      }
+      const errors = [errorOf(sleeps[0] as Promise<unknown>), errorOf(sleeps[1] as Promise<unknown>)];
+      process.kill(cancelled.backendPid, 'SIGINT');
+      expect(await errors[0]).toMatchObject({ code: '57014', message: 'canceling statement due to user request' });
+      process.kill(ended.backendPid, 'SIGTERM');
+      expect(await errors[1]).toMatchObject({ code: '57P01' });
+      await waitUntil(() => processState(ended.backendPid) === null, { what: 'the end of the session' });
+      await control.call(LIBRARY, 'signalOne');
+      await sleeps[2];
+    });
+  });
+
+  test('M-42: the postmaster’s death ends sleeps, blocking and asynchronous, and their processes', async () => {
+    await withPostmaster({ preload: [LIBRARY], settings: { allow_orphan_workers: 'on' } }, async (own) => {
+      const control = await own.connect();
+      const sessions = await Promise.all([own.connect(), own.connect()]);
+      const ends = sessions.map((session, i) => errorOf(session.call(LIBRARY, 'sleepsCarelessly', i === 0)));
+      await sleeping(control, 2);
+      own.signal('SIGKILL');
+      await Promise.all(ends);
+      await waitUntil(() => sessions.every(({ backendPid }) => processState(backendPid) === null), { what: 'the end of who slept' });
+    });
+  });
+
   test('M-40: the first sleep without prepare returns at once; a timed one says that the time is over', async () => {
     expect(await (await openSession(pm)).call(LIBRARY, 'timedSleeps')).toEqual({ first: [false, true], second: [true, false, false] });
   });
