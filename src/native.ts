@@ -247,6 +247,9 @@ export interface Native {
 
   /** Can this Node's exits be taken over? With `install` they are, for good; `runCallbacks` runs where Node itself ends the process. */
   takeExits(install: boolean, runCallbacks: () => void): boolean;
+  /** What a spinner does between two looks; the result is the argument of the next one, 0 of the first. Aborts where it has lasted too long. */
+  spinDelay(waits: number): number;
+
   exitNow(status: number): never;
   exitDirty(status: number): never;
   abort(): never;

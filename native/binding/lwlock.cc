@@ -4,6 +4,7 @@
 #include "binding/args.h"
 extern "C" {
 #include "core/lwlock.h"
+#include "core/spin.h"
 }
 
 namespace bgw {
@@ -88,6 +89,13 @@ static Napi::Value LWLockTranche(const Napi::CallbackInfo& info) {
   return Number(info, lock == nullptr ? -EFAULT : lock->tranche);
 }
 
+// Argument and result: how often was waited.
+static Napi::Value SpinDelay(const Napi::CallbackInfo& info) {
+  int waits = Int(info, 0);
+  BgwSpinDelay(&waits);
+  return Number(info, waits);
+}
+
 void InitLWLock(Napi::Object exports) {
   Export<WaitersInit>(exports, "waitersInit");
   Export<WaitersAttach>(exports, "waitersAttach");
@@ -107,6 +115,7 @@ void InitLWLock(Napi::Object exports) {
   Export<LWLockReleaseAll>(exports, "lwLockReleaseAll");
   Export<LWLockInitialize>(exports, "lwLockInitialize");
   Export<LWLockTranche>(exports, "lwLockTranche");
+  Export<SpinDelay>(exports, "spinDelay");
 }
 
 }  // namespace bgw

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "signals.h"
+#include "spin.h"
 
 enum { kMutex = 1, kWakeBatch = 64 };
 

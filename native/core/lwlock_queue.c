@@ -17,6 +17,8 @@
 
 #include <stddef.h>
 
+#include "spin.h"
+
 enum { kMaxPassed = 100, kWakeBatch = 64 };
 
 static const uint32_t kHasWaiters = 1u << 30;

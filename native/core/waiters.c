@@ -1,8 +1,7 @@
-// Lists of waiters through shared memory, and how a waiter sleeps and is woken. PostgreSQL: src/include/storage/proclist.h, src/backend/storage/lmgr/s_lock.c.
+// Lists of waiters through shared memory, and how a waiter sleeps and is woken. PostgreSQL: src/include/storage/proclist.h.
 #include "waiters.h"
 
 #include <linux/futex.h>
-#include <sched.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -119,13 +118,4 @@ int BgwWaiterSleep(uint32_t number) {
     if (BgwDeathPipeFd() >= 0 && BgwPostmasterIsAlive() == 0) return -EOWNERDEAD;
   }
   return 0;
-}
-
-void BgwSpinBit(BgwAtomicUint *word, uint32_t bit) {
-  for (int spins = 0; (atomic_fetch_or(word, bit) & bit) != 0;) {
-    // The holder is at work on another core, or it was preempted on ours.
-    while ((atomic_load_explicit(word, memory_order_relaxed) & bit) != 0) {
-      if (++spins > 100) sched_yield();
-    }
-  }
 }

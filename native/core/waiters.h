@@ -58,6 +58,3 @@ void BgwWaitListRemove(BgwWaitList *list, uint32_t number);
 void BgwWaiterWake(uint32_t number);
 // Place 0: sleeps until it is woken. -EOWNERDEAD where the postmaster died meanwhile: nobody is left who would clean up after a dead holder.
 BGW_MUST_CHECK int BgwWaiterSleep(uint32_t number);
-
-// A bit of a word as a lock for a few instructions. Whoever is killed in between is a crash, and SIGQUIT ends who spins.
-void BgwSpinBit(BgwAtomicUint *word, uint32_t bit);

@@ -95,17 +95,17 @@ export interface TimelessText {
 }
 
 /**
- * A FATAL record of one line as it would be logged, in every form that is wanted, but for its times: for the way out that runs inside a signal handler.
+ * A record of one line as it would be logged, in every form that is wanted, but for its times: for the ways out on which no JavaScript runs.
  * Empty where it would not be logged.
  */
-export function timelessFatalRecord(code: string, message: string): TimelessText {
-  const wanted = logDestination.size > 0 && isLogLevelOutput(FATAL);
+export function timelessRecord(level: number, code: string, message: string): TimelessText {
+  const wanted = logDestination.size > 0 && isLogLevelOutput(level);
   const [milliseconds, seconds, epoch] = TIME_MARKS;
   const context = currentContext({ milliseconds, seconds, epoch });
   let marked = '';
-  if (wanted && logDestination.has('jsonlog')) marked += formatJsonRecord({ level: FATAL, fields: { message }, code }, context, jsonLines.peek());
+  if (wanted && logDestination.has('jsonlog')) marked += formatJsonRecord({ level, fields: { message }, code }, context, jsonLines.peek());
   if (wanted && logDestination.has('stderr')) {
-    marked += `${logStatusFormat(logLinePrefix, context, code, textLines.peek())}FATAL:  ${message.replace(/\n/g, '\n\t')}\n`;
+    marked += `${logStatusFormat(logLinePrefix, context, code, textLines.peek())}${levelName(level)}:  ${message.replace(/\n/g, '\n\t')}\n`;
   }
   let text = Buffer.alloc(0);
   const times: { offset: number; form: number }[] = [];
@@ -117,12 +117,12 @@ export function timelessFatalRecord(code: string, message: string): TimelessText
   return { text, times };
 }
 
-/** Why a process ends inside a signal handler; native/core/last_words.h has the same numbers. */
-export const LastWords = { terminated: 0, touchedGone: 1, outOfHeap: 2 } as const;
+/** Why a process ends without JavaScript; native/core/last_words.h has the same numbers. */
+export const LastWords = { terminated: 0, touchedGone: 1, outOfHeap: 2, stuckSpinlock: 3 } as const;
 
 /** Prepares what such a process says. Again after the log's settings have changed. */
-export function prepareLastWords(why: keyof typeof LastWords, code: string, message: string): void {
-  const { text, times } = timelessFatalRecord(code, message);
+export function prepareLastWords(why: keyof typeof LastWords, code: string, message: string, level: number = FATAL): void {
+  const { text, times } = timelessRecord(level, code, message);
   native.setLastWords(LastWords[why], text, Int32Array.from(times.flatMap(({ offset, form }) => [offset, form])));
 }
 

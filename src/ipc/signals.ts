@@ -9,7 +9,7 @@ import { constants } from 'node:os';
 
 import { signalsRecorded } from './own-words.js';
 import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_INTERNAL_ERROR, ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
-import { ERROR, ErrorData, FATAL } from '../elog/error-data.js';
+import { ERROR, ErrorData, FATAL, PANIC } from '../elog/error-data.js';
 import { ereport, prepareLastWords, setLinePrefixHook } from '../elog/elog.js';
 import { myBackendType, myBackendTypeName, procExitInprogress } from '../globals.js';
 import { check, native } from '../native.js';
@@ -113,10 +113,15 @@ export function leaveIfDying(): void {
 /** The action of SIGQUIT: `_exit(2)` at once. @pg SignalHandlerForCrashExit */
 export const signalHandlerForCrashExit: SignalHandler = () => undefined;
 
-/** What the default SIGTERM action says, where it is logged at all. Again after the worker's type changed; after the log's prefix changed it is called by itself. */
-export function armBgworkerDie(): void {
-  setLinePrefixHook(armBgworkerDie);
+/**
+ * What the ways out say on which no JavaScript runs, where it is logged at all: the default SIGTERM action, and a spinlock that somebody has written over.
+ * Again after the worker's type changed; after the log's prefix changed it is called by itself.
+ */
+export function armLastWords(): void {
+  setLinePrefixHook(armLastWords);
   prepareLastWords('terminated', ERRCODE_ADMIN_SHUTDOWN, terminationMessage());
+  // C names the line that spins, too.
+  prepareLastWords('stuckSpinlock', ERRCODE_INTERNAL_ERROR, 'stuck spinlock detected', PANIC);
 }
 
 function terminationMessage(): string {

@@ -40,7 +40,7 @@ import { lwLockReleaseAll } from '../ipc/lwlock.js';
 import { conditionVariableCancelSleep } from '../ipc/condition-variable.js';
 import { initProcess, pgstatReportWaitEnd } from '../ipc/proc.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
-import { SIG_DFL, SIG_IGN, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
+import { SIG_DFL, SIG_IGN, armLastWords, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
 import { WAIT_EVENT_CLIENT_READ } from '../ipc/wait-event.js';
 import { postAuthDelay } from '../ipc/post-auth-delay.js';
 import { initPsDisplay } from '../ipc/ps-status.js';
@@ -205,6 +205,7 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
     ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: UNEXPECTED_POSTMASTER_EXIT });
   });
   armQuitMessages(client.fd);
+  armLastWords();
   // Before the application hears that the backend is ready: who signals it then finds it ready indeed.
   backgroundWorkerUnblockSignals();
   new Backend(client).serve();

@@ -79,7 +79,7 @@ export class ShmToc {
   #locked<T>(work: () => T): T {
     native.holdInterrupts();
     try {
-      while (Atomics.compareExchange(this.#words, WORD.lock, 0, 1) !== 0) continue;
+      for (let waits = 0; Atomics.compareExchange(this.#words, WORD.lock, 0, 1) !== 0;) waits = native.spinDelay(waits);
       try {
         return work();
       } finally {

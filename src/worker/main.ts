@@ -18,14 +18,14 @@ import { myLatch, setLatch, setMyLatch } from '../ipc/latch.js';
 import { initProcess } from '../ipc/proc.js';
 import { postAuthDelay } from '../ipc/post-auth-delay.js';
 import { initPsDisplay } from '../ipc/ps-status.js';
-import { SIG_DFL, SIG_IGN, armBgworkerDie, bgworkerDie, pqsignal } from '../ipc/signals.js';
+import { SIG_DFL, SIG_IGN, armLastWords, bgworkerDie, pqsignal } from '../ipc/signals.js';
 import { native } from '../native.js';
 import { detachSharedMemory } from '../shmem/shmem.js';
 
 /** As contract 7.2 has it; main may change any. */
 function installSignalHandlers(descriptor: Descriptor): void {
   const connects = (descriptor.flags & BGWORKER_BACKEND_DATABASE_CONNECTION) !== 0;
-  armBgworkerDie();
+  armLastWords();
   pqsignal('SIGTERM', bgworkerDie);
   pqsignal('SIGINT', connects ? statementCancelHandler : SIG_IGN);
   // Without the flag SIGUSR1 is ignored (H-15): such a worker that waits for others installs procsignalSigusr1Handler.

@@ -1,14 +1,6 @@
 // Log records: levels, prefix, continuation lines; and what ereport does at which level.
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
-import {
-  configureLog,
-  emitErrorReport,
-  ereport,
-  formatLogRecord,
-  setClientSink,
-  setExitProcess,
-  timelessFatalRecord,
-} from '../../../src/elog/elog.js';
+import { configureLog, emitErrorReport, ereport, formatLogRecord, setClientSink, setExitProcess, timelessRecord } from '../../../src/elog/elog.js';
 import * as levels from '../../../src/elog/error-data.js';
 
 const { DEBUG1, DEBUG5, ERROR, ErrorData, FATAL, INFO, LOG, NOTICE, PANIC, WARNING, errorFields, levelName } = levels;
@@ -60,11 +52,11 @@ describe('formatLogRecord', () => {
 
   test('a FATAL record without its times says where they go', () => {
     configureLog({ linePrefix: 'é %m %e %n ' });
-    const { text, times } = timelessFatalRecord('57P01', 'gone');
+    const { text, times } = timelessRecord(FATAL, '57P01', 'gone');
     expect(text.toString()).toBe('é  57P01  FATAL:  gone\n');
     expect(times).toEqual([{ offset: 3, form: 0 }, { offset: 10, form: 2 }]); // prettier-ignore
     configureLog({ linePrefix: '%p ' });
-    expect(timelessFatalRecord('57P01', 'gone')).toEqual({ text: Buffer.from(`${process.pid} FATAL:  gone\n`), times: [] });
+    expect(timelessRecord(FATAL, '57P01', 'gone')).toEqual({ text: Buffer.from(`${process.pid} FATAL:  gone\n`), times: [] });
   });
 });
 

@@ -1,6 +1,6 @@
 // jsonlog records. The lines were written by PostgreSQL 15.18; our formatter is given the same moment, process and report.
 import { afterEach, describe, expect, test } from 'vitest';
-import { configureLog, ereport, timelessFatalRecord } from '../../../src/elog/elog.js';
+import { configureLog, ereport, timelessRecord } from '../../../src/elog/elog.js';
 import { ERROR, type ErrorFields, FATAL, LOG, WARNING } from '../../../src/elog/error-data.js';
 import { formatJsonRecord } from '../../../src/elog/jsonlog.js';
 import { type LogContext, timesOf } from '../../../src/elog/log-context.js';
@@ -83,14 +83,14 @@ describe('the record that a worker keeps ready for its SIGTERM', () => {
   const now = '2026-11-22 20:23:31.071 UTC';
   const forms = [now, '2026-11-22 20:23:31 UTC', '1795379011.071'];
   /** As native/core/last_words.c puts it together. */
-  const put = ({ text, times }: ReturnType<typeof timelessFatalRecord>): string => {
+  const put = ({ text, times }: ReturnType<typeof timelessRecord>): string => {
     const ends = [...times.map(({ offset }) => offset), text.length];
     return ends.map((end, n) => text.subarray(ends[n - 1] ?? 0, end).toString() + (forms[times[n]?.form ?? -1] ?? '')).join('');
   };
 
   test('is one JSON object with the time in its place', () => {
     configureLog({ destination: ['jsonlog'] });
-    const line = put(timelessFatalRecord('57P01', 'terminating background worker "a\\b" due to administrator command'));
+    const line = put(timelessRecord(FATAL, '57P01', 'terminating background worker "a\\b" due to administrator command'));
     expect(line).toMatch(/^\{"timestamp":"2026-11-22 20:23:31\.071 UTC","pid":[^\n]*\}\n$/);
     expect(JSON.parse(line)).toMatchObject({
       timestamp: now,
@@ -105,15 +105,15 @@ describe('the record that a worker keeps ready for its SIGTERM', () => {
 
   test('has both forms where both are wanted', () => {
     configureLog({ destination: ['stderr', 'jsonlog'] });
-    const lines = put(timelessFatalRecord('57P01', 'gone')).split('\n');
+    const lines = put(timelessRecord(FATAL, '57P01', 'gone')).split('\n');
     expect(lines).toEqual([expect.stringMatching(/^\{"timestamp":"2026-11-22 20:23:31\.071 UTC",.*\}$/), `${now} [${process.pid}] FATAL:  gone`, '']);
   });
 
   test('is nothing where nothing is wanted', () => {
     configureLog({ destination: [] });
-    expect(put(timelessFatalRecord('57P01', 'gone'))).toBe('');
+    expect(put(timelessRecord(FATAL, '57P01', 'gone'))).toBe('');
     configureLog({ destination: ['jsonlog'], minMessages: FATAL + 1 });
-    expect(put(timelessFatalRecord('57P01', 'gone'))).toBe('');
+    expect(put(timelessRecord(FATAL, '57P01', 'gone'))).toBe('');
   });
 
   test.each([
@@ -125,13 +125,13 @@ describe('the record that a worker keeps ready for its SIGTERM', () => {
   ])('with the prefix %j it begins with %j', (linePrefix, expected) => {
     configureLog({ linePrefix });
     setMyProcPid(process.pid + 1); // a process that has logged nothing
-    expect(put(timelessFatalRecord('57P01', 'gone'))).toBe(`${expected}FATAL:  gone\n`);
+    expect(put(timelessRecord(FATAL, '57P01', 'gone'))).toBe(`${expected}FATAL:  gone\n`);
   });
 
   test('a line that was logged since is counted', () => {
     configureLog({ destination: ['jsonlog'] });
     setMyProcPid(process.pid + 2);
-    const number = (): number => (JSON.parse(put(timelessFatalRecord('57P01', 'gone'))) as { line_num: number }).line_num;
+    const number = (): number => (JSON.parse(put(timelessRecord(FATAL, '57P01', 'gone'))) as { line_num: number }).line_num;
     expect([number(), number()]).toEqual([1, 1]);
     ereport(LOG, { message: 'a line that a test has logged' });
     expect(number()).toBe(2);
