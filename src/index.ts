@@ -95,7 +95,7 @@ export {
 } from './ipc/dsm.js';
 export type { DsmSegment, OnDsmDetachCallback } from './ipc/dsm-segment.js';
 export { getNamedDSMSegment } from './ipc/dsm-registry.js';
-export { type ExitCallback, beforeShmemExit, onProcExit, onShmemExit, procExit } from './ipc/exit.js';
+export { type ExitCallback, beforeShmemExit, cancelBeforeShmemExit, onProcExit, onShmemExit, procExit } from './ipc/exit.js';
 export { configReload, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from './ipc/interrupt.js';
 // prettier-ignore
 export {

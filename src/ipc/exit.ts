@@ -7,8 +7,8 @@
 //   on_proc_exit, LIFO        what is not shared
 
 import { dsmBackendShutdown, dsmForget } from './dsm-segment.js';
-import { ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
-import { FATAL } from '../elog/error-data.js';
+import { ERRCODE_INTERNAL_ERROR, ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
+import { ERROR, FATAL } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setExitProcess } from '../elog/elog.js';
 import { setProcExitInprogress } from '../globals.js';
 import { check, native } from '../native.js';
@@ -66,6 +66,22 @@ export function onShmemExit(callback: ExitCallback, arg?: unknown): void {
  */
 export function onProcExit(callback: ExitCallback, arg?: unknown): void {
   add(onProcExitList, 'on_proc_exit', callback, arg);
+}
+
+/**
+ * Takes back what `beforeShmemExit` was called with last: a part of the program that is over needs its callback no more. The last one only, since who
+ * registered after it relies on it.
+ * @throws ErrorData XX000 `before_shmem_exit callback … is not the latest entry`
+ * @example beforeShmemExit(abandon, job); try { work(job); } finally { cancelBeforeShmemExit(abandon, job); }
+ * @pg cancel_before_shmem_exit
+ */
+export function cancelBeforeShmemExit(callback: ExitCallback, arg?: unknown): void {
+  const latest = beforeShmemExitList.at(-1);
+  if (latest?.callback !== callback || latest.arg !== arg) {
+    const name = typeof callback === 'function' && callback.name !== '' ? callback.name : 'anonymous';
+    ereport(ERROR, { code: ERRCODE_INTERNAL_ERROR, message: `before_shmem_exit callback (${name},${String(arg)}) is not the latest entry` });
+  }
+  beforeShmemExitList.pop();
 }
 
 /** In a fresh child: what the parent registered is not ours (M-53). */

@@ -85,6 +85,15 @@ describe('trouble', () => {
     expect(said(pm, 'callbacks7', 'unreachable')).toEqual([]);
   });
 
+  test('M-52: the latest callback alone can be taken back', async () => {
+    const session = await openSession(pm);
+    const handle = await register(session, worker('takesCallbacksBack'));
+    expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(STOPPED.status);
+    const refused = (arg: unknown): string => `ErrorData XX000 before_shmem_exit callback (callback,${String(arg)}) is not the latest entry`;
+    expect((await waitForSaid(pm, 'takesCallbacksBack', 'outcomes')).data).toEqual([refused('first'), null, refused('second'), refused(7)]);
+    expect(said(pm, 'takesCallbacksBack', 'exit').map(({ data }) => data)).toEqual([[0, 'first']]);
+  });
+
   test('M-53: none run in those who are forked next', async () => {
     expect((await callbacks(0)).calls).toHaveLength(12); // six of the first test, six of its own
   });
