@@ -2,7 +2,7 @@
 // PostgreSQL: src/backend/storage/lmgr/lwlock.c (LWLockAcquireOrWait, LWLockWaitForVar, LWLockUpdateVar, LWLockReleaseClearVar), release 15: how processes let
 // one of them write the log for all.
 
-import { LW_EXCLUSIVE, type LWLockMode, checkLockAndMode, failLock, lwLockRelease, roomToWait, woken } from './lwlock.js';
+import { LW_EXCLUSIVE, type LWLockMode, acquireInSteps, checkLockAndMode, failLock, lwLockRelease, roomToWait, woken } from './lwlock.js';
 import type { LWLock } from './lwlock-tranche.js';
 import { type VarResult, native } from '../native.js';
 import type { pg_atomic_uint64 } from '../shmem/atomics.js';
@@ -28,18 +28,8 @@ function checkValue(value: bigint, name: string): bigint {
  * @example if (await lwLockAcquireOrWait(writeLock, LW_EXCLUSIVE)) { try { writeAll(); } finally { lwLockRelease(writeLock); } }
  * @pg LWLockAcquireOrWait
  */
-export async function lwLockAcquireOrWait(lock: LWLock, mode: LWLockMode): Promise<boolean> {
-  checkLockAndMode(lock, mode);
-  for (;;) {
-    const result = native.lwLockBeginOrWait(lock.offset, mode);
-    if (result === 0) return true;
-    if (result > 0) {
-      await woken(result, lock);
-      return false;
-    }
-    if (result !== EMFILE) failLock(result, lock);
-    await roomToWait(lock);
-  }
+export function lwLockAcquireOrWait(lock: LWLock, mode: LWLockMode): Promise<boolean> {
+  return acquireInSteps(lock, mode, (address) => native.lwLockBeginOrWait(address, mode));
 }
 
 /** As {@link lwLockAcquireOrWait}, and blocks the thread. @pg LWLockAcquireOrWait */

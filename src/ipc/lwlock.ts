@@ -140,10 +140,15 @@ export function lwLockAcquireSync(lock: LWLock, mode: LWLockMode): boolean {
  * @example await lwLockAcquire(lock, LW_SHARED); try { read(); } finally { lwLockRelease(lock); }
  * @pg LWLockAcquire
  */
-export async function lwLockAcquire(lock: LWLock, mode: LWLockMode): Promise<boolean> {
+export function lwLockAcquire(lock: LWLock, mode: LWLockMode): Promise<boolean> {
+  return acquireInSteps(lock, mode, (address) => native.lwLockBegin(address, mode));
+}
+
+/** `begin` is the first step: 0, it was to be had at once; above 0, the waiter by which it will be. */
+export async function acquireInSteps(lock: LWLock, mode: LWLockMode, begin: (address: number) => number): Promise<boolean> {
   checkLockAndMode(lock, mode);
   for (;;) {
-    const result = native.lwLockBegin(lock.offset, mode);
+    const result = begin(lock.offset);
     if (result === 0) return true;
     if (result > 0) {
       await woken(result, lock);

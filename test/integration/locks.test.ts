@@ -25,6 +25,19 @@ describe('LWLocks', () => {
     expect((await counted()) - before).toBe(300);
   });
 
+  test.each([
+    ['a writer among readers who always overlap', 1, 0],
+    ['a reader among writers who always want it', 0, 1],
+  ])('nobody starves: %s', async (_, crowd, one) => {
+    const [control, waiter, ...others] = await sessions(5);
+    await control?.call(LIBRARY, 'setReady', 0);
+    const crowding = others.map((session) => session.call(LIBRARY, 'crowds', crowd));
+    await waitUntil(async () => Number(await control?.call(LIBRARY, 'crowdStands')) > 100, { what: 'the crowd' });
+    expect(await waiter?.call(LIBRARY, 'getsTurns', one, 20)).toBe(20);
+    await control?.call(LIBRARY, 'setReady', 1);
+    await Promise.all(crowding);
+  });
+
   test('misuse is an error with PostgreSQL’s words where it has them', async () => {
     expect(await (await openSession(pm)).call(LIBRARY, 'misuse')).toEqual({
       notHeld: { message: 'lock TestLock is not held', code: 'XX000' },

@@ -228,15 +228,15 @@ TEST(a_waiter_in_steps_that_is_terminated_leaves_the_queue) {
   }
 }
 
-// Readers that always overlap: without the limit on those who pass, the writer would never come.
-TEST(a_writer_does_not_starve_among_readers) {
+// Three who hold it all the time, and always want it again, and one who wants it in another mode.
+static void get_turns_in_a_crowd(uint32_t crowd, uint32_t one) {
   Shared *shared = start();
-  pid_t readers[3];
+  pid_t children[3];
   for (int i = 0; i < 3; i++) {
-    readers[i] = fork_attached((uint32_t)i + 1);
-    if (readers[i] != 0) continue;
+    children[i] = fork_attached((uint32_t)i + 1);
+    if (children[i] != 0) continue;
     while (atomic_load(&shared->stage) == 0) {
-      CHECK(BgwLWLockAcquire(&shared->lock, kBgwShared) >= 0);
+      CHECK(BgwLWLockAcquire(&shared->lock, crowd) >= 0);
       atomic_fetch_add(&shared->reads, 1);
       nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
       CHECK_EQ(BgwLWLockRelease(&shared->lock), 0);
@@ -245,13 +245,16 @@ TEST(a_writer_does_not_starve_among_readers) {
   }
   CHECK_WITHIN(5, atomic_load(&shared->reads) > 20);
   for (int i = 0; i < 5; i++) {
-    CHECK(BgwLWLockAcquire(&shared->lock, kBgwExclusive) >= 0);
+    CHECK(BgwLWLockAcquire(&shared->lock, one) >= 0);
     CHECK_EQ(BgwLWLockRelease(&shared->lock), 0);
   }
   atomic_store(&shared->stage, 1);
-  for (int i = 0; i < 3; i++) CHECK_EQ(check_wait(readers[i]), 0);
+  for (int i = 0; i < 3; i++) CHECK_EQ(check_wait(children[i]), 0);
   CHECK(free_lock(&shared->lock));
 }
+// Readers that always overlap: without the limit on those who pass, the writer would never come.
+TEST(a_writer_does_not_starve_among_readers) { get_turns_in_a_crowd(kBgwShared, kBgwExclusive); }
+TEST(a_reader_does_not_starve_among_writers) { get_turns_in_a_crowd(kBgwExclusive, kBgwShared); }
 
 TEST(leaving_releases_all) {
   Shared *shared = start();
