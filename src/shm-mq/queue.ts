@@ -65,6 +65,7 @@ function checkAddress(address: Uint8Array): void {
 export function shmMqCreate(address: Uint8Array, size: number = address?.length): ShmMq {
   checkAddress(address);
   const invalid = (message: string): ErrorData => new ErrorData({ code: ERRCODE_INVALID_PARAMETER_VALUE, message });
+  if (!Number.isInteger(size)) throw invalid(`queue size must be a whole number of bytes, not ${size}`);
   if (size < shmMqMinimumSize) throw invalid(`queue size must be at least ${shmMqMinimumSize} bytes`);
   if (size > address.length) throw invalid(`queue size of ${size} bytes is more than the ${address.length} bytes that it is to lie in`);
   if (size > MAX_ALLOC_SIZE) throw invalid(`queue size must be at most ${MAX_ALLOC_SIZE} bytes`);

@@ -1,7 +1,8 @@
 // Message queues: their two ends, the three forms of a call, batches, and every way in which the other end may be missing. Contract 10.3.
 import { describe, expect, test } from 'vitest';
-import { fixture } from '../helpers/index.js';
-import { errorOf, openSession, sharedPostmaster, worker } from './support.js';
+import * as bgw from '../../src/shm-mq/queue.js';
+import { fixture, processState, waitUntil, withPostmaster } from '../helpers/index.js';
+import { errorOf, launch, openSession, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const SHM_MQ = fixture('shm-mq.mjs');
 const pm = sharedPostmaster({ preload: [SHM_MQ], settings: { max_worker_processes: '4' } });
@@ -26,6 +27,13 @@ describe('ends', () => {
       notShared: { ...prerequisite, message: 'the bytes of the shared memory queue are not shared memory' },
       odd: { ...invalid, message: 'a shared memory queue must begin at a multiple of 8 bytes' },
       small: { ...invalid, message: 'queue size must be at least 64 bytes' },
+      sizes: [
+        'queue size must be at least 64 bytes',
+        'queue size must be a whole number of bytes, not 100.5',
+        'queue size must be a whole number of bytes, not NaN',
+        'queue size must be a whole number of bytes, not 100',
+        'queue size of 2147483648 bytes is more than the 1024 bytes that it is to lie in',
+      ],
       large: { ...invalid, message: 'queue size of 2000 bytes is more than the 1024 bytes that it is to lie in' },
       noProc: { name: 'TypeError' },
       noHandle: { name: 'TypeError', message: 'mqh must be a handle of a shared memory queue, as shmMqAttach returns it' },
@@ -127,7 +135,29 @@ describe('messages', () => {
     ]);
   });
 
-  test('SIGINT ends a wait with an error', async () => {
+  test('M-25: without waiting a call leaves the latch alone; a wait resets it', async () => {
+    expect(await call('latchOfCalls')).toEqual([[WOULD_BLOCK, true], [WOULD_BLOCK, false], 'reset']);
+  });
+
+  test.each([0, 1])('M-25: the postmaster’s death ends a wait, and its process (form %i)', async (mainArg) => {
+    await withPostmaster({ preload: [SHM_MQ], settings: { allow_orphan_workers: 'on' } }, async (own) => {
+      const { pid } = await launch(await openSession(own), { ...mqWorker('waitsInWorker'), mainArg });
+      await waitForSaid(own, 'waitsInWorker', 'waits');
+      own.signal('SIGKILL');
+      await waitUntil(() => processState(pid) === null, { what: 'the end of who waits' });
+    });
+  });
+
+  test('M-24: the results are SHM_MQ_SUCCESS 0, SHM_MQ_WOULD_BLOCK 1 and SHM_MQ_DETACHED 2', async () => {
+    expect([bgw.SHM_MQ_SUCCESS, bgw.SHM_MQ_WOULD_BLOCK, bgw.SHM_MQ_DETACHED]).toEqual([0, 1, 2]);
+    expect(await call('threeResults')).toEqual([
+      [SUCCESS, SUCCESS, WOULD_BLOCK],
+      [SUCCESS, WOULD_BLOCK],
+      [SUCCESS, DETACHED, DETACHED],
+    ]);
+  });
+
+  test('M-25: SIGINT ends a wait with an error', async () => {
     const session = await openSession(pm);
     const waiting = errorOf(session.call(SHM_MQ, 'waits'));
     await session.activity();

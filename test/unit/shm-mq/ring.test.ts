@@ -67,6 +67,23 @@ test('the receiver has every whole message after the sender has left, and no hal
   );
 });
 
+test('M-21: the least queue is its head and eight bytes of ring; what is over is dropped', () => {
+  for (const [given, ring] of [
+    [64, 8],
+    [71, 8],
+    [72, 16],
+    [100, 40],
+  ] as const) {
+    const mq = shmMqCreate(new Uint8Array(200), given);
+    expect([mq.length, openQueue(mq).ring.length]).toEqual([56 + ring, ring]);
+  }
+  expect(() => shmMqCreate(new Uint8Array(200), 63)).toThrow('queue size must be at least 64 bytes');
+  const { sender, receiver } = ends(8);
+  expect(sender.send([new Uint8Array(0)], 0, true)).toBe(SHM_MQ_SUCCESS);
+  expect(receiver.receive()).toBe(SHM_MQ_SUCCESS);
+  expect(receiver.message).toHaveLength(0);
+});
+
 test('M-30: neither end is woken for each message', () => {
   const { sender, receiver, woken } = ends(4096);
   for (let n = 0; n < 10_000; n++) {
