@@ -3,12 +3,13 @@
 
 import { EventEmitter } from 'node:events';
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 
 import type { ActivityEntry } from './activity.js';
 import { SessionChannel } from './channel.js';
 import { connectionError, endHint, versionError } from './connection-errors.js';
+import { SessionSocket } from './session-socket.js';
 import { postmasterIsGone } from './postmaster-gone.js';
 import {
   type BackendMessage,
@@ -229,7 +230,7 @@ function openSocket(dir: string): Socket {
       throw Object.assign(new Error(`connect ${code} ${join(dir, SOCKET_NAME)}`), { code });
     }
     const owner = fstatSync(fd).uid;
-    if (server.uid === owner) return new Socket({ fd: server.fd, readable: true, writable: true });
+    if (server.uid === owner) return new SessionSocket(server.fd);
     native.close(server.fd);
     throw new ErrorData({
       code: ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,

@@ -43,6 +43,27 @@ describe('sessions', () => {
   });
 });
 
+describe('an application that writes when its backend is gone', () => {
+  test('hears why: the last words are read before the failed write is reported', async () => {
+    await withPostmaster({ shutdown: 'immediate' }, async (pm) => {
+      const session = await pm.connect();
+      const { handle } = await launch(session, worker('quietlyIdle'));
+      const waiting = errorOf(session.waitForBackgroundWorkerShutdown(handle));
+      await session.activity();
+      const heard: string[] = [];
+      session.on('notice', ({ message }) => heard.push(message));
+      pm.signal('SIGQUIT');
+      // In one turn of our event loop: nothing is read meanwhile.
+      const pause = new Int32Array(new SharedArrayBuffer(4));
+      for (let left = 2000; isAlive(session.backendPid) && left > 0; left--) Atomics.wait(pause, 0, 0, 5);
+      const late = errorOf(session.activity());
+      expect(await Promise.all([waiting, late])).toEqual([expect.objectContaining({ code: '08006' }), expect.objectContaining({ code: '08006' })]);
+      expect(heard).toEqual(['terminating connection due to immediate shutdown command']);
+      await pm.exited;
+    });
+  });
+});
+
 describe('workers', () => {
   test('L-42: no orphans: not one that is busy, stopped, or blocks every signal', async () => {
     await withPostmaster({}, async (pm) => {
