@@ -16,13 +16,13 @@ import type {
   ReloadableSettings,
 } from './state.js';
 import { readSlots } from './slot-views.js';
-import { strerror } from './strerror.js';
 import { decodeWaitStatus } from './wait-status.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { countTerminatedParallelWorker, freeSlot, initializeSlot, setSlotPid, setSlotTerminate } from '../bgworker/slots.js';
 import { ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION } from '../elog/errcodes.js';
 import { ErrorData, FATAL } from '../elog/error-data.js';
 import { emitErrorReport, ereport } from '../elog/elog.js';
+import { strerror } from '../elog/file-access.js';
 import { myProcPid } from '../globals.js';
 import { processShmemStartup } from '../ipc/ipci.js';
 import { assignChildSlot, forgetChildSlots, releaseChildSlot } from '../ipc/proc.js';
@@ -55,6 +55,10 @@ export type ChildRole =
   | { readonly role: 'startup'; readonly procIndex: number };
 
 type Happening = PostmasterEvent extends infer E ? (E extends PostmasterEvent ? Omit<E, 'now'> : never) : never;
+/** %m of a fork that failed. EBUSY is not fork(2)'s (launch/fork.ts). */
+const forkFailure = (err: unknown): string =>
+  (err as NodeJS.ErrnoException).code === 'EBUSY' ? 'another thread of the postmaster did not come to rest' : strerror(err);
+
 type DatabaseHappening = Extract<Happening, { type: 'database stopped' | 'database lost' }>;
 
 /** The owned database server. Each call may bring what the machine must hear next. */
@@ -231,7 +235,7 @@ export class Performer {
       pid = forkProcess(kind, { listenFd: this.listenFd });
     } catch (err) {
       releaseChildSlot(procIndex);
-      return { type: 'fork failed', target, reason: strerror(err as NodeJS.ErrnoException) };
+      return { type: 'fork failed', target, reason: forkFailure(err) };
     }
     if (pid === 0) return this.#childRole(target, state, procIndex);
     this.#procIndexes.set(pid, procIndex);

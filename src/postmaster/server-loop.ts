@@ -17,9 +17,9 @@ import {
   type PostmasterEvent,
   type PostmasterState,
 } from './state.js';
-import { strerror } from './strerror.js';
 import { LOG } from '../elog/error-data.js';
 import { elog } from '../elog/elog.js';
+import { strerror } from '../elog/file-access.js';
 import { check, native } from '../native.js';
 
 /** An event as it is queued: the time is put to it when the machine takes it. */
@@ -103,7 +103,7 @@ export class ServerLoop {
       this.#acceptAgainAt = null;
       return conn;
     } catch (err) {
-      if (this.#acceptAgainAt === null) elog(LOG, `could not accept new connection: ${strerror(err as NodeJS.ErrnoException)}`);
+      if (this.#acceptAgainAt === null) elog(LOG, `could not accept new connection: ${strerror(err)}`);
       this.#acceptAgainAt = now() + ACCEPT_PAUSE_MS;
       return null;
     }
