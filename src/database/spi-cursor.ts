@@ -44,8 +44,8 @@ export interface CursorOptions extends Pick<SPIExecuteOptions, 'readOnly' | 'sig
   readonly cursorOptions?: number | undefined;
 }
 
-/** How many rows an iteration fetches at first; from then on as many as come to about so many bytes, or take so long, and no more than there are at most. */
-const PIECE = { first: 64, bytes: 262_144, ms: 20, most: 8192 } as const;
+/** How many rows an iteration fetches at first and at most, how many bytes a piece should have, and how long it may have taken for the next one to be larger. */
+const PIECE = { first: 64, most: 8192, bytes: 262_144, ms: 200 } as const;
 let lastName = 0;
 
 /**
@@ -221,10 +221,12 @@ function makePortal<Row>(name: string): Portal<Row> {
   return Object.freeze(portal);
 }
 
-/** The size of the piece after one of `count` rows: large rows, and those that the server takes long to find, come in small ones. */
+/**
+ * The size of the piece after one of `count` rows. Time makes none smaller: what was slow may be the way, and then small pieces make it slower.
+ */
 function nextPiece(count: number, bytes: number, ms: number): number {
-  const fits = Math.floor(count * Math.min(PIECE.bytes / bytes, PIECE.ms / ms));
-  return Math.max(1, Math.min(fits, 4 * count, PIECE.most));
+  const fits = Math.floor((count * PIECE.bytes) / bytes);
+  return Math.max(1, Math.min(fits, ms < PIECE.ms ? 4 * count : count, PIECE.most));
 }
 
 async function* iterate<Row>(portal: Portal<Row>): AsyncGenerator<Row, void> {

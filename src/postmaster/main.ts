@@ -142,6 +142,15 @@ function performer(dataDir: string, listenFd: number, database: DatabaseServer |
   });
 }
 
+/** Where it cannot be done, children connect all the same, and take longer. */
+async function rehearse(): Promise<void> {
+  try {
+    await rehearseConnection('.s.rehearsal');
+  } catch (err) {
+    elog(DEBUG1, `could not rehearse a connection to the database server: ${(err as Error).message}`);
+  }
+}
+
 /** Everything up to the first fork. */
 async function start({ dataDir }: PostmasterOptions): Promise<ServerLoop> {
   elog(LOG, `starting bgworker ${VERSION} on Node ${process.version}, ${process.arch}`);
@@ -159,8 +168,7 @@ async function start({ dataDir }: PostmasterOptions): Promise<ServerLoop> {
     check(native.deathPipeCreate(), 'pipe2');
     const listenFd = listen(dataDir);
     installSignals();
-    // A child whose code nobody has run before connects all the same, and takes longer.
-    if (settings.hasDatabase) await rehearseConnection('.s.rehearsal').catch((err: unknown) => emitErrorReport(err, DEBUG1));
+    if (settings.hasDatabase) await rehearse();
     compactImage();
     return new ServerLoop(initialState(settings, workers), performer(dataDir, listenFd, database));
   } catch (err) {
