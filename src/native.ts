@@ -85,6 +85,8 @@ export interface Native {
   holdInterrupts(): void;
   resumeInterrupts(): void;
   interruptHoldoffCount(): number;
+  /** How many bytes were written until the milliseconds were over, or -errno; see native/core/server_log.h. */
+  writeLog(fd: number, bytes: Uint8Array, timeoutMs: number): number;
   /** SIGTERM's default action does nothing any more: the process is leaving. */
   disarmDie(): void;
 

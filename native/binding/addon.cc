@@ -31,6 +31,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitRlimits(exports);
   InitExit(exports);
   InitPlatform(exports);
+  InitServerLog(exports);
   return exports;
 }
 

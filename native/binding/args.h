@@ -82,5 +82,6 @@ void InitPrivileges(Napi::Object exports);
 void InitRlimits(Napi::Object exports);
 void InitExit(Napi::Object exports);
 void InitPlatform(Napi::Object exports);
+void InitServerLog(Napi::Object exports);
 
 }  // namespace bgw

@@ -7,7 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { kTextSize = 4096, kMaxTimes = 64, kTimeSize = 32 };
+#include "server_log.h"
+
+// Whoever ends this process may be waiting for its end: not for long.
+enum { kTextSize = 4096, kMaxTimes = 64, kTimeSize = 32, kPatienceMs = 1000 };
 
 typedef struct Prepared {
   char text[kTextSize];
@@ -96,7 +99,7 @@ void BgwWriteLastWords(BgwLastWords why) {
   }
   memcpy(at, words->text + done, words->length - done);
   at += words->length - done;
-  if (at > line && write(STDERR_FILENO, line, (size_t)(at - line)) < 0) {
+  if (at > line && BgwWriteLog(STDERR_FILENO, line, (size_t)(at - line), kPatienceMs) < 0) {
     // Nobody left to tell.
   }
 }

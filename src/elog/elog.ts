@@ -1,13 +1,12 @@
 // Reporting: levels decide whether a record is written, whether control returns, and whether the process goes on. Any process.
 // PostgreSQL: src/backend/utils/error/elog.c (errstart, errfinish, send_message_to_server_log), REL_15_STABLE.
 
-import { writeSync } from 'node:fs';
-
 import { ERRCODE_INTERNAL_ERROR, ERRCODE_SUCCESSFUL_COMPLETION, ERRCODE_WARNING } from './errcodes.js';
 import { ERROR, ErrorData, type ErrorFields, FATAL, LOG, PANIC, WARNING, errorFields, levelName } from './error-data.js';
 import { formatJsonRecord } from './jsonlog.js';
 import { type LogContext, LineCounter, currentContext, timesOf } from './log-context.js';
 import { logStatusFormat } from './log-line-prefix.js';
+import { writeLog } from './server-log.js';
 import { native } from '../native.js';
 
 /** The forms that a record takes. Both go to standard error; none at all is a log that nobody wants. */
@@ -126,21 +125,12 @@ export function prepareLastWords(why: keyof typeof LastWords, code: string, mess
   native.setLastWords(LastWords[why], text, Int32Array.from(times.flatMap(({ offset, form }) => [offset, form])));
 }
 
-/** Writes to the server log with one write, so that records of several processes do not mix. A full pipe is waited for. */
-function writeLog(text: string): void {
-  const bytes = Buffer.from(text);
-  for (let written = 0; written < bytes.length;) {
-    try {
-      written += writeSync(2, bytes, written);
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== 'EAGAIN') return; // nobody reads the log any more; that must not end us
-    }
-  }
-}
+const noteOfLoss = (records: number): string =>
+  formatRecord(WARNING, { message: 'the log is incomplete', detail: `${records} of its records could not be written, because nobody read them.` });
 
 function emit(level: number, fields: ErrorFields): void {
   if (isLogLevelOutput(level)) {
-    writeLog(formatRecord(level, fields));
+    writeLog(() => formatRecord(level, fields), noteOfLoss);
     if (showsLineNumber) linePrefixHook();
   }
   if (clientSink !== null) clientSink(level, fields);
