@@ -6,7 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { waitUntil } from '../helpers/wait-until.js';
-import { type Vitals, vitalsOf } from './vitals.js';
+import { type CollectedVitals, vitalsOf } from './vitals.js';
 import type { World } from './world.js';
 
 const COLLECT_MS = 10_000;
@@ -14,7 +14,7 @@ const COLLECT_MS = 10_000;
 let asked = 0;
 
 /** null where the postmaster does not answer, which is a violation. */
-export async function collectedVitals(world: World): Promise<Vitals | null> {
+export async function collectedVitals(world: World): Promise<CollectedVitals | null> {
   if (world.fatal !== null) return null;
   const wanted = ++asked;
   writeFileSync(join(world.pm.dir, 'bgworker.conf'), `chaos.collect = '${wanted}'\n`);

@@ -6,9 +6,8 @@ import { pbkdf2 } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import * as bgw from 'bgworker';
+import { liveHeapKb } from '../helpers/live-heap.js';
 import { FINISH_FILE, STATIC_WORKERS, extraOf } from './behaviours.js';
 import { installClock, steady } from './clock.js';
 
@@ -32,11 +31,7 @@ export function _PG_init(): void {
 }
 
 function collect(number: string): void {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as () => void;
-  gc();
-  gc();
-  bgw.elog(bgw.LOG, `@heap ${number}: ${Math.round(process.memoryUsage().heapUsed / 1024)} KB`);
+  bgw.elog(bgw.LOG, `@heap ${number}: ${liveHeapKb()} KB`);
 }
 
 const milliseconds = (arg: bigint): number => Number(arg);

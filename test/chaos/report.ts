@@ -1,7 +1,7 @@
 // What a chaos run has to say at its end: counts, and where something did not hold all that helps to find out why. Pure but for the world that it reads.
 
 import type { ChaosOptions } from './options.js';
-import type { Vitals } from './vitals.js';
+import type { CollectedVitals } from './vitals.js';
 import type { World } from './world.js';
 
 export interface Report {
@@ -10,10 +10,20 @@ export interface Report {
   readonly json: Record<string, unknown>;
 }
 
-const inOneLine = ({ descriptors, mappings, anonymousKb, rssKb, heapKb }: Vitals): string =>
-  `${descriptors.length} descriptors, ${mappings} mappings, ${anonymousKb} KB of its own, ${rssKb} KB resident, ${heapKb ?? '?'} KB live on its heap`;
+function inOneLine(vitals: CollectedVitals | null): string {
+  if (vitals === null) return 'it could not be asked';
+  const { descriptors, mappings, anonymousKb, rssKb, heapKb } = vitals;
+  return `${descriptors.length} descriptors, ${mappings} mappings, ${anonymousKb} KB of its own, ${rssKb} KB resident, ${heapKb} KB live on its heap`;
+}
 
-export function report(world: World, { seed, minutes, workers }: ChaosOptions, run: { warm: Vitals; end: Vitals; seconds: number }): Report {
+interface Run {
+  /** null: it did not come to that. */
+  readonly warm: CollectedVitals | null;
+  readonly end: CollectedVitals | null;
+  readonly seconds: number;
+}
+
+export function report(world: World, { seed, minutes, workers }: ChaosOptions, run: Run): Report {
   const { violations } = world;
   const ok = violations.length === 0 && world.fatal === null;
   const counts = { ...world.counts, ...world.audit.counts };

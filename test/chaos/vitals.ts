@@ -11,8 +11,12 @@ export interface Vitals {
   /** Of V8 and malloc, since code and libraries do not grow. */
   readonly anonymousKb: number;
   readonly rssKb: number;
-  /** What lives on V8's heap, where it was collected before. */
-  readonly heapKb?: number;
+}
+
+/** Right after a collection. Only two such can be compared: a heap with its garbage, or none at all, is another thing. */
+export interface CollectedVitals extends Vitals {
+  /** What lives on V8's heap. */
+  readonly heapKb: number;
 }
 
 /** V8's heap grows to its working size first, and maps pages of 256 KB one by one. */
@@ -42,10 +46,10 @@ export function newDescriptors(before: Vitals, after: Vitals): string | null {
   return more.length === 0 && left.length === 0 ? null : `new: ${more.join(', ')}; gone: ${left.join(', ')}`;
 }
 
-export function growth(before: Vitals, after: Vitals): string | null {
+export function growth(before: CollectedVitals, after: CollectedVitals): string | null {
   const mappings = after.mappings - before.mappings;
   const kb = after.anonymousKb - before.anonymousKb;
-  const heapKb = (after.heapKb ?? 0) - (before.heapKb ?? 0);
+  const heapKb = after.heapKb - before.heapKb;
   const grown = mappings > MAPPINGS_ALLOWED || kb > KB_ALLOWED || heapKb > HEAP_KB_ALLOWED;
   return grown ? `${mappings} more mappings, ${kb} KB more of its own, ${heapKb} KB more on its heap` : null;
 }

@@ -1,13 +1,12 @@
 // Whether the soak's postmaster grows: a look at it each time that it is quiet and collected, and what the looks say together. Pure, but for the look.
 
 import { readdirSync, readFileSync } from 'node:fs';
-import { type Vitals, newDescriptors, vitalsOf } from '../chaos/vitals.js';
+import { type CollectedVitals, newDescriptors, vitalsOf } from '../chaos/vitals.js';
 
-export interface Health extends Vitals {
+export interface Health extends CollectedVitals {
   /** Workers that it had forked until then. */
   readonly forks: number;
   readonly threads: number;
-  readonly heapKb: number;
 }
 
 export function healthOf(pid: number, forks: number, heapKb: number): Health {

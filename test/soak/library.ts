@@ -3,9 +3,8 @@
 // The postmaster asks for the time in every turn of its loop: before each wait, and for each event. There it allocates here, so that its heap moves between any
 // two forks. Only there: the function does nothing in a child.
 
-import { getHeapCodeStatistics, setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import * as bgw from 'bgworker';
+import { liveHeapKb } from '../helpers/live-heap.js';
 import { workAs, workSmall } from './jobs.js';
 
 const Counts = bgw.shmemStruct({
@@ -53,13 +52,7 @@ function allocateInEveryTurn(): void {
 
 function collect(number: string): void {
   kept = [];
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as () => void;
-  gc();
-  gc();
-  // Without code: for thousands of turns V8 finds one more function to optimise. That ends somewhere, and is no leak.
-  const { code_and_metadata_size: code, bytecode_and_metadata_size: bytecode } = getHeapCodeStatistics();
-  bgw.elog(bgw.LOG, `@heap ${number}: ${Math.round((process.memoryUsage().heapUsed - code - bytecode) / 1024)} KB, ${turns} turns`);
+  bgw.elog(bgw.LOG, `@heap ${number}: ${liveHeapKb()} KB, ${turns} turns`);
 }
 
 // --- workers ----------------------------------------------------------------------------------------------------------------------------
