@@ -1,6 +1,6 @@
 // PostgreSQL: write_console in src/backend/utils/error/elog.c, which writes once and takes no notice of what became of it.
 //
-// The hazard P8 of docs/fork-safety.md: O_NONBLOCK belongs to the open file, which the postmaster and all its children share, and a child's first use of
+// The hazard P9 of docs/fork-safety.md: O_NONBLOCK belongs to the open file, which the postmaster and all its children share, and a child's first use of
 // process.stdout sets it on a pipe. From then on a write into a full pipe fails, in every process, where it would have slept.
 #include "server_log.h"
 

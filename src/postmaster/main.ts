@@ -3,7 +3,7 @@
 //
 // Order matters: who we are, and the flags of Node, before anything else; the lock before anything in the directory is touched, the identity
 // wrappers before user code is loaded, the database server as early as possible since it starts while modules load, descriptors and signals last,
-// right before the first fork.
+// right before the first fork. Steps 1 to 10 of the recipe at the head of src/launch/fork.ts are here.
 
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';

@@ -1,4 +1,4 @@
-// A log that is a pipe which nobody empties. docs/fork-safety.md, P8.
+// A log that is a pipe which nobody empties. docs/fork-safety.md, P9.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
@@ -59,7 +59,7 @@ async function start() {
 
 const whole = (log: string): number[] => [...log.matchAll(/LOG: {2}record (\d+) x{1000} end\n/g)].map(([, n]) => Number(n));
 
-test('P8: a reader that is behind is waited for, asleep, and gets every record', async () => {
+test('P9: a reader that is behind is waited for, asleep, and gets every record', async () => {
   const { dir, child, session, handle, read, sleepsForRoom } = await start();
   await waitUntil(sleepsForRoom, { what: 'the worker to sleep until there is room' });
   // What the worker did to the open file, it did to everybody's.
@@ -72,7 +72,7 @@ test('P8: a reader that is behind is waited for, asleep, and gets every record',
   expect(read()).not.toContain('WARNING');
 });
 
-test('P8: a reader that has stopped is given up after some seconds, and is told how much it missed when it reads again', async () => {
+test('P9: a reader that has stopped is given up after some seconds, and is told how much it missed when it reads again', async () => {
   const { dir, session, handle, read } = await start();
   await waitUntil(() => existsSync(join(dir, 'flooded')), { timeoutMs: 20_000, what: 'the worker to go on' });
   const arrived = whole(read()).length;

@@ -58,8 +58,14 @@ describe('works', () => {
     ['helpers of V8’s asked for', { flags: ['--concurrent-recompilation', '--parallel-scavenge', '--concurrent-marking'] }],
     ['--require and --import', { flags: ['--require', 'REQUIRED', '--import', 'data:text/javascript,globalThis.imported=1'] }],
     ['NODE_COMPILE_CACHE, NODE_V8_COVERAGE', { env: { NODE_COMPILE_CACHE: 'CACHE', NODE_V8_COVERAGE: 'COVERAGE' } }],
-    ['--experimental-vm-modules, --random-seed', { flags: ['--experimental-vm-modules', '--random-seed=7'] }],
+    [
+      '--experimental-vm-modules, --experimental-shadow-realm, --random-seed, --max-old-space-size',
+      { flags: ['--experimental-vm-modules', '--experimental-shadow-realm', '--random-seed=7', '--max-old-space-size=300'] },
+    ],
+    // Node 20 itself cannot: its fetch begins with WebAssembly, which is not there then.
+    ...(major >= 22 ? [['--jitless', { flags: ['--jitless'] }] as [string, Given]] : []),
     ...(major >= 22 ? [['--disable-sigusr1', { flags: ['--disable-sigusr1'] }] as [string, Given]] : []),
+    ...(major >= 24 ? [['--use-system-ca', { flags: ['--use-system-ca'] }] as [string, Given]] : []),
     ...(major >= 24
       ? [['--permission', { flags: ['--permission', '--allow-addons', '--allow-fs-read=*', '--allow-fs-write=*', '--allow-worker', '--allow-net'].filter((flag) => major >= 25 || flag !== '--allow-net') }] as [string, Given]] // prettier-ignore
       : []),
@@ -113,7 +119,20 @@ describe('refused, by name', () => {
       { env: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } },
       'option "--inspect" of Node, given in NODE_OPTIONS, cannot be used for a postmaster',
     ],
-    ['--cpu-prof', { flags: ['--cpu-prof'] }, 'option "--cpu-prof" of Node, given on the command line, cannot be used for a postmaster'],
+    ...['--cpu-prof', '--heap-prof', '--trace-event-categories', '--report-on-signal', '--heapsnapshot-signal', '--frozen-intrinsics'].map(
+      (option): [string, Given, string] => [
+        option,
+        { flags: [['--trace-event-categories', '--heapsnapshot-signal'].includes(option) ? `${option}=SIGUSR2` : option] },
+        `option "${option}" of Node, given on the command line, cannot be used for a postmaster`,
+      ],
+    ),
+    [
+      '--experimental-loader',
+      { flags: ['--experimental-loader=data:text/javascript,'] },
+      'option "--experimental-loader" of Node, given on the command line, cannot be used for a postmaster',
+    ],
+    // All that a program can see of it. Node itself would start it again and again.
+    ['--watch', { env: { WATCH_REPORT_DEPENDENCIES: '1' } }, 'option "--watch" of Node, given on the command line, cannot be used for a postmaster'],
     [
       'hooks in a thread',
       { flags: ['--import', 'HOOKS'] },

@@ -1,0 +1,58 @@
+// Steps of the recipe whose effect shows nowhere else: what they keep from happening would only cost. src/launch/fork.ts has the recipe.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { expect, onTestFinished, test } from 'vitest';
+import { fixture } from '../helpers/index.js';
+import { end, launch, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
+
+const LIBRARY = fixture('heaps.mjs');
+const pm = sharedPostmaster({ preload: [LIBRARY, fixture('preload/heavy.mjs')] });
+
+/** Private memory without a file that a fork would leave out: addresses. */
+function unforkable(pid: number): string[] {
+  const found: string[] = [];
+  for (const mapping of readFileSync(`/proc/${pid}/smaps`, 'latin1').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {
+    const [head, flags] = [mapping.slice(0, mapping.indexOf('\n')), /^VmFlags: (.*)$/m.exec(mapping)?.[1] ?? ''];
+    if (/ 00:00 0\s*$/.test(head) && flags.split(' ').includes('dc')) found.push(head);
+  }
+  return found;
+}
+
+test('F1: no memory of the postmaster’s or of a worker’s is marked as not to be forked', async () => {
+  const session = await openSession(pm);
+  const { handle, pid } = await launch(session, worker('staysIdle', { libraryName: LIBRARY, name: 'grown' }));
+  await waitForSaid(pm, 'grown', 'ready');
+  expect(unforkable(pm.pid)).toEqual([]);
+  expect(unforkable(pid)).toEqual([]);
+  // Node by itself does mark its heap, or this would prove nothing.
+  const plain = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1 << 30); console.log("ready")'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(async () => {
+    const exited = once(plain, 'exit');
+    plain.kill('SIGKILL');
+    await exited;
+  });
+  await once(plain.stdout, 'data');
+  expect(unforkable(plain.pid as number).length).toBeGreaterThan(5);
+  await end(session, handle);
+});
+
+test('V3: an idle worker’s heap is left alone, where a plain Node’s is collected by time', async () => {
+  const session = await openSession(pm);
+  const { handle } = await launch(session, worker('staysIdle', { libraryName: LIBRARY, name: 'idle' }));
+  await waitForSaid(pm, 'idle', 'ready');
+  // Begins later, and so is due later.
+  const plain = spawn(process.execPath, [LIBRARY, 'plain'], { stdio: ['ignore', 'inherit', 'inherit'] });
+  expect(await once(plain, 'exit')).toEqual([0, null]);
+  expect(said(pm, 'idle', 'collected')).toEqual([]);
+  await end(session, handle);
+});
+
+test('V5: before it serves, the postmaster compacts its heap', async () => {
+  const session = await openSession(pm);
+  await register(session, worker('looksAtHeap', { libraryName: LIBRARY }));
+  const { before, now, kept } = (await waitForSaid(pm, 'looksAtHeap', 'filled')).data as { before: number; now: number; kept: number };
+  expect(kept).toBe(100_000);
+  expect(before).toBeLessThan(0.7); // V8 leaves such pages as they are: the gaps were there
+  expect(now).toBeGreaterThan(0.9);
+});
