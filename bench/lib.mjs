@@ -64,9 +64,9 @@ export const load = () => loadavg()[0].toFixed(2);
 
 /**
  * Starts a postmaster without a database that preloads bench/library.mjs, and waits until it is ready. Workers' descriptor 3 is `pipe`.
- * `settings` as `-c`, `env` besides ours, `log` a descriptor. End it with `stop()`.
+ * `settings` as `-c`, `env` besides ours, `log` a descriptor, `flags` for Node. End it with `stop()`.
  */
-export async function startPostmaster({ settings = {}, env = {}, log = 'inherit' } = {}) {
+export async function startPostmaster({ settings = {}, env = {}, log = 'inherit', flags = NODE_FLAGS } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'bgw-bench-'));
   const all = {
     database: 'none',
@@ -77,7 +77,7 @@ export async function startPostmaster({ settings = {}, env = {}, log = 'inherit'
     ...settings,
   };
   const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const child = spawn(process.execPath, [...NODE_FLAGS, dist('postmaster/main.js'), '-D', dir, ...args], {
+  const child = spawn(process.execPath, [...flags, dist('postmaster/main.js'), '-D', dir, ...args], {
     stdio: ['ignore', log, log, 'pipe'],
     cwd: root,
     env: { ...process.env, ...env },

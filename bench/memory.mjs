@@ -1,16 +1,24 @@
 // What a worker costs in memory: idle, beside other ways to have one; over the size of the image; and when it collects garbage.
 //
-//   npm run bench:memory -- [--most 1000] [--settle 10] [--few 10]
+//   npm run bench:memory -- [--tables idle,image,growth] [--most 1000] [--settle 10] [--few 10]
+//
+// On two cores the first table takes about four minutes, the other two about two; `--tables idle` prints it alone.
 //
 // USS: pages that are a process's own; PSS: these, and its share in those that it shares; tables: its page tables, which the kernel keeps and charges to nobody.
 // Means over all workers of a row. `machine`: what of the machine's available memory went, by worker, kernel included. `most`: the largest number at once;
-// `settle`: seconds until they are looked at, as plain Node collects by timers; `few`: how many are looked at in the other two tables. Who would not fit is left out.
-import { heading, load, options, table } from './lib.mjs';
+// `settle`: seconds until plain Node is looked at, from the moment when half of a row were started, since it collects by timers; ours and PostgreSQL's, which do
+// not, two. `few`: how many are looked at in the other two tables. Who would not fit is left out.
+import { parseArgs } from 'node:util';
+import { heading, load, now, table } from './lib.mjs';
 import { availableMb, inMb, meanOf, memoryOf } from './memory/look.mjs';
 import { clustered, forked, havePostgres, postgres, threads, workers } from './memory/sides.mjs';
 import { WORK } from './memory/work.mjs';
 
-const { most, settle, few } = options({ most: 1000, settle: 10, few: 10 });
+const text = (value) => ({ type: 'string', default: value });
+const { values } = parseArgs({ options: { most: text('1000'), settle: text('10'), few: text('10'), tables: text('idle,image,growth') } });
+const [most, settle, few] = [values.most, values.settle, values.few].map(Number);
+const wanted = values.tables.split(',');
+const SETTLE_OURS = 2;
 const COUNTS = [1, 100, 1000].filter((count) => count < most).concat(most);
 const IMAGES_MB = [0, 60, 160, 460];
 /** Of what is available, at most so much is used. */
@@ -19,11 +27,13 @@ const SHARE = 0.7;
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 /** Starts, waits, looks, ends. `alone`: the memory of a process that holds all of them, without any. */
-async function measure(start, alone) {
+async function measure(start, { settled = SETTLE_OURS, alone } = {}) {
   const before = availableMb();
+  const began = now();
   const { pids, stop, shares } = await start();
   try {
-    await sleep(settle);
+    const sinceHalf = Number(now() - began) / 2e9;
+    await sleep(Math.max(1, settled - sinceHalf));
     const machine = (before - availableMb()) / (shares ?? pids.length);
     if (shares === undefined) return { ...meanOf(pids), machine };
     const whole = memoryOf(pids[0]);
@@ -39,7 +49,8 @@ const cells = ({ uss, pss, tables }) => ({ USS: inMb(uss), PSS: inMb(pss), table
 // --- idle -------------------------------------------------------------------------------------------------------------------------------------
 
 async function idle() {
-  const alone = await measure(() => forked(1));
+  const alone = await measure(() => forked(1), { settled: settle });
+  const plain = new Set([forked, clustered, threads]);
   const sides = {
     'worker of ours': workers,
     ...(havePostgres() ? { 'C worker of PostgreSQL': postgres } : {}),
@@ -52,7 +63,7 @@ async function idle() {
   for (const count of COUNTS) {
     for (const [what, start] of Object.entries(sides)) {
       const fits = (last[what] ?? 0) * count < availableMb() * SHARE;
-      const found = fits ? await measure(() => start(count), alone) : null;
+      const found = fits ? await measure(() => start(count), { alone, settled: plain.has(start) ? settle : SETTLE_OURS }) : null;
       if (found !== null) last[what] = Math.max(found.uss, found.machine);
       const empty = { USS: 'does not fit', PSS: '', tables: '' };
       rows.push({
@@ -86,18 +97,29 @@ async function growth() {
   const rows = [];
   const small = { NODE_OPTIONS: '--max-semi-space-size=1' };
   for (const [work, [what]] of WORK.entries()) {
-    const ours = await measure(() => workers(few, { work }));
-    const bounded = await measure(() => workers(few, { work, env: small }));
-    const plain = await measure(() => forked(few, { work }));
+    // Side by side: what is looked at is each one's own, and what they share is the same in all rows.
+    const [ours, bounded, plain] = await Promise.all([
+      measure(() => workers(few, { work }), { settled: settle }),
+      measure(() => workers(few, { work, env: small }), { settled: settle }),
+      measure(() => forked(few, { work }), { settled: settle }),
+    ]);
     rows.push({ 'after …': what, worker: inMb(ours.uss), 'with --max-semi-space-size=1': inMb(bounded.uss), 'child_process.fork': inMb(plain.uss) });
   }
   table(rows);
 }
 
-heading(`Memory of idle workers, ${settle} s after their start; means`);
-await idle();
-process.stdout.write(`\nOver the size of the image, as a worker sees it; ${few} workers\n\n`);
-await images();
-process.stdout.write(`\nGrowth: USS of a process that has done some work; ${few} at once\n\n`);
-await growth();
-process.stdout.write(`\nload at the end ${load()}\n`);
+const TABLES = {
+  idle: ['Idle workers; means', idle],
+  image: [`Over the size of the image, as a worker sees it; ${few} workers`, images],
+  growth: [`Growth: USS of a process that has done some work, ${settle} s later; ${few} at once`, growth],
+};
+const unheardOf = wanted.find((name) => !(name in TABLES));
+if (unheardOf !== undefined) throw new Error(`there is no table "${unheardOf}"; there are ${Object.keys(TABLES).join(', ')}`);
+heading('Memory of workers');
+for (const name of wanted) {
+  const [what, print] = TABLES[name];
+  process.stdout.write(`${what}\n\n`);
+  await print();
+  process.stdout.write('\n');
+}
+process.stdout.write(`load at the end ${load()}\n`);
