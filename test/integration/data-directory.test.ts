@@ -48,7 +48,10 @@ async function refusal(args: readonly string[], options: Parameters<typeof run>[
 }
 
 async function ready({ log }: Run): Promise<void> {
-  await waitUntil(() => log().includes('database system is ready to accept connections'), { what: () => `the postmaster to be ready:\n${log()}` });
+  await waitUntil(() => log().includes('database system is ready to accept connections'), {
+    timeoutMs: 40_000,
+    what: () => `the postmaster to be ready:\n${log()}`,
+  });
 }
 
 describe('the lock', () => {

@@ -62,8 +62,8 @@ describe('works', () => {
       '--experimental-vm-modules, --experimental-shadow-realm, --random-seed, --max-old-space-size',
       { flags: ['--experimental-vm-modules', '--experimental-shadow-realm', '--random-seed=7', '--max-old-space-size=300'] },
     ],
-    // Node 20 itself cannot: its fetch begins with WebAssembly, which is not there then.
-    ...(major >= 22 ? [['--jitless', { flags: ['--jitless'] }] as [string, Given]] : []),
+    // Nodes 20 and 22 themselves cannot: their fetch begins with WebAssembly, which is not there then.
+    ...(major >= 24 ? [['--jitless', { flags: ['--jitless'] }] as [string, Given]] : []),
     ...(major >= 22 ? [['--disable-sigusr1', { flags: ['--disable-sigusr1'] }] as [string, Given]] : []),
     ...(major >= 24 ? [['--use-system-ca', { flags: ['--use-system-ca'] }] as [string, Given]] : []),
     ...(major >= 24
