@@ -102,8 +102,22 @@ export function cwdOf(pid: number): string | null {
   return look(() => readlinkSync(`/proc/${pid}/cwd`));
 }
 
-/** One line about a process, for messages. */
+/** One line about a process, for messages. A zombie that nobody can reap yet has threads left; where these are, says who holds it. */
 export function describeProcess(pid: number): string {
   const stat = statOf(pid);
-  return stat === null ? `${pid} (gone)` : `${pid} (state ${stat.state}, parent ${stat.parent}) ${titleOf(pid)}`;
+  if (stat === null) return `${pid} (gone)`;
+  const line = `${pid} (state ${stat.state}, parent ${stat.parent}) ${titleOf(pid)}`;
+  return stat.state === 'Z' ? `${line}${nameOf(pid)}, child of ${titleOf(stat.parent)}; threads: ${threadsOf(pid).join(', ')}` : line;
+}
+
+const nameOf = (pid: number): string => (look(() => readFileSync(`/proc/${pid}/comm`, 'utf8')) ?? '').trim();
+
+/** Each thread: its id, name, state, and where in the kernel it sleeps. */
+function threadsOf(pid: number): string[] {
+  const dir = `/proc/${pid}/task`;
+  return (look(() => readdirSync(dir)) ?? []).map((tid) => {
+    const read = (file: string): string => (look(() => readFileSync(`${dir}/${tid}/${file}`, 'latin1')) ?? '').trim();
+    const state = read('stat').replace(/^.*\) (\w).*$/s, '$1');
+    return `${tid} ${read('comm')} ${state} ${read('wchan')}`.trim();
+  });
 }
