@@ -1,7 +1,7 @@
 // LWLocks: taken and released, how often a second, by one worker and by two at once, on one core and on two, exclusive and shared, blocking and asynchronous;
 // beside PostgreSQL's own in workers of its own, and a mutex of Atomics between worker_threads. In turns and in one run.
 //
-//   node bench/lwlock.mjs [--rounds 200] [--batch 1000] [--repeat 3]
+//   node bench/lwlock.mjs [--ms 500] [--batch 10000] [--repeat 3]
 //
 // An operation is an acquisition and its release, with nothing in between: what two processes do to each other is at its worst. Each is measured while the other
 // plays. PostgreSQL's rows are there where the headers of its server are installed (bench/postgres.mjs).
@@ -12,13 +12,13 @@ import { heading, load, median, options, quantile, root, table } from './lib.mjs
 import { withPlayers } from './players.mjs';
 import { NO_HEADERS, havePostgres, postgresPlays } from './postgres.mjs';
 
-const { rounds, batch, repeat } = options({ rounds: 200, batch: 1000, repeat: 3 });
+const { ms, batch, repeat } = options({ ms: 500, batch: 10_000, repeat: 3 });
 const here = (name) => join(root, 'bench/lwlock', name);
 
 /** @typedef {{ waited: number, times: number[] }} Told what each player tells: how often it had to wait, and nanoseconds for an operation of each round */
 
 async function postgres({ players, cores, mode }) {
-  const env = { BENCH_CORES: cores.join(), BENCH_MODE: String(mode), BENCH_ROUNDS: String(rounds), BENCH_BATCH: String(batch) };
+  const env = { BENCH_CORES: cores.join(), BENCH_MODE: String(mode), BENCH_MS: String(ms), BENCH_BATCH: String(batch) };
   const told = await postgresPlays({ name: 'bench_lwlock', source: here('postgres.c'), players, env });
   return told.map(([waited, ...times]) => ({ waited, times }));
 }
@@ -26,7 +26,7 @@ async function postgres({ players, cores, mode }) {
 const ours = (form, { players, cores, mode }) =>
   withPlayers(
     here('library.mjs'),
-    cores.slice(0, players).map((core) => ({ form, mode, rounds, batch, players, core })),
+    cores.slice(0, players).map((core) => ({ form, mode, ms, batch, players, core })),
     async (next) => {
       const told = [];
       while (told.length < players) told.push(await next());
@@ -35,7 +35,7 @@ const ours = (form, { players, cores, mode }) =>
   );
 
 function mutex({ players, cores }) {
-  const args = ['-c', [...new Set(cores)].join(), process.execPath, here('mutex.mjs'), ...[players, rounds, batch].map(String)];
+  const args = ['-c', [...new Set(cores)].join(), process.execPath, here('mutex.mjs'), ...[players, ms, batch].map(String)];
   return JSON.parse(execFileSync('taskset', args, { encoding: 'utf8', maxBuffer: 2 ** 28, stdio: ['ignore', 'pipe', 'inherit'] }));
 }
 
@@ -86,7 +86,7 @@ const games = [
 const rows = [];
 for (const [where, game] of games) for (const mode of [0, 1]) rows.push(...(await play(where, { ...game, mode })));
 heading(
-  `LWLocks, taken and released; ${repeat} runs of ${rounds} rounds of ${batch}, in turns; throughput from the mean of all rounds, the median of the runs`,
+  `LWLocks, taken and released; ${repeat} runs of ${ms} ms, in turns; rounds of ${batch}; throughput from the mean of all rounds, the median of the runs`,
 );
 if (!havePostgres()) process.stdout.write(NO_HEADERS);
 table(rows);

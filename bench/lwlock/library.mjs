@@ -1,6 +1,6 @@
 // What bench/lwlock.mjs measures: a worker takes and releases a lock again and again, alone or beside others. Preloaded by the postmaster.
 //
-// What one measures, it measures while all others play: each plays on, unmeasured, from when it is ready until all are, and from when it is done until all are.
+// What one measures, it measures for some time, and while all others play: each plays on, unmeasured, from when it is ready until all are, and from when it is done until all are.
 import * as bgw from 'bgworker';
 import { beginPlayer, tell } from '../player.mjs';
 
@@ -36,7 +36,7 @@ const WARM_UP = 20;
 
 /** Tells how often it had to wait, and how many nanoseconds an operation of each round took. */
 export async function plays() {
-  const { role, form, mode, rounds, batch, players } = beginPlayer();
+  const { role, form, mode, ms, batch, players } = beginPlayer();
   const { lock } = shared;
   const round = form === 'async' ? () => play(lock, mode, batch) : () => playSync(lock, mode, batch);
   for (let n = 0; n < WARM_UP; n++) await round();
@@ -44,10 +44,11 @@ export async function plays() {
   while (bgw.pgAtomicReadU32(shared.ready) < players) await round();
   const times = [];
   let waited = 0;
-  for (let n = 0; n < rounds; n++) {
-    const begin = process.hrtime.bigint();
+  for (let begin = process.hrtime.bigint(), end = begin + BigInt(ms) * 1_000_000n; begin < end;) {
     waited += await round();
-    times.push(Number(process.hrtime.bigint() - begin) / batch);
+    const now = process.hrtime.bigint();
+    times.push(Number(now - begin) / batch);
+    begin = now;
   }
   bgw.pgAtomicFetchAddU32(shared.done, 1);
   while (bgw.pgAtomicReadU32(shared.done) < players) await round();

@@ -1,5 +1,5 @@
 // The mutex that one writes with Atomics between worker_threads, exclusive only: what LWLocks are measured beside. For bench/lwlock.mjs, whose library says how
-// players begin and end. Arguments: players, rounds, batch. What each thread tells, as JSON. The cores are those of the process.
+// players begin and end. Arguments: players, milliseconds, batch. What each thread tells, as JSON. The cores are those of the process.
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 
 /** Words of the game: the mutex, how many are ready, how many are done. */
@@ -21,16 +21,17 @@ function round(words, batch) {
   return waited;
 }
 
-function play({ words, players, rounds, batch }) {
+function play({ words, players, ms, batch }) {
   for (let n = 0; n < WARM_UP; n++) round(words, batch);
   Atomics.add(words, READY, 1);
   while (Atomics.load(words, READY) < players) round(words, batch);
   const times = [];
   let waited = 0;
-  for (let n = 0; n < rounds; n++) {
-    const begin = process.hrtime.bigint();
+  for (let begin = process.hrtime.bigint(), end = begin + BigInt(ms) * 1_000_000n; begin < end;) {
     waited += round(words, batch);
-    times.push(Number(process.hrtime.bigint() - begin) / batch);
+    const now = process.hrtime.bigint();
+    times.push(Number(now - begin) / batch);
+    begin = now;
   }
   Atomics.add(words, DONE, 1);
   while (Atomics.load(words, DONE) < players) round(words, batch);
@@ -38,8 +39,8 @@ function play({ words, players, rounds, batch }) {
 }
 
 if (isMainThread) {
-  const [players, rounds, batch] = process.argv.slice(2).map(Number);
-  const game = { words: new Int32Array(new SharedArrayBuffer(12)), players, rounds, batch };
+  const [players, ms, batch] = process.argv.slice(2).map(Number);
+  const game = { words: new Int32Array(new SharedArrayBuffer(12)), players, ms, batch };
   const others = Array.from({ length: players - 1 }, () => new Worker(new URL(import.meta.url), { workerData: game }));
   const told = others.map((worker) => new Promise((resolve) => worker.once('message', resolve)));
   const mine = play(game);

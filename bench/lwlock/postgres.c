@@ -1,12 +1,14 @@
 // Background workers of PostgreSQL 15's that take and release one LWLock: what ours is measured against. For bench/lwlock.mjs, which builds it where the server's
 // headers are installed. Each writes how often it had to wait, and then nanoseconds for an operation of each round. Environment: that of players.h, and BENCH_MODE
-// (0 exclusive, 1 shared), BENCH_ROUNDS, BENCH_BATCH.
+// (0 exclusive, 1 shared), BENCH_MS, BENCH_BATCH.
 #include "players.h"
 
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
 PG_MODULE_MAGIC;
+
+#define MAX_NUMBERS 1000000
 
 // bench/lwlock/library.mjs says what these are for.
 typedef struct Court {
@@ -46,23 +48,27 @@ static int play(LWLock *lock, LWLockMode mode, int batch) {
 }
 
 void bench_main(Datum arg) {
-  int role = DatumGetInt32(arg), rounds = number("BENCH_ROUNDS"), batch = number("BENCH_BATCH"), waited = 0;
+  int role = DatumGetInt32(arg), batch = number("BENCH_BATCH"), waited = 0, count = 1;
   LWLockMode mode = number("BENCH_MODE") == 0 ? LW_EXCLUSIVE : LW_SHARED;
   LWLock *lock = &GetNamedLWLockTranche("bench_lwlock")->lock;
-  double *numbers = palloc(sizeof(double) * (rounds + 1));
+  double *numbers = palloc(sizeof(double) * MAX_NUMBERS), begin, end;
   uint32 players = number("BENCH_PLAYERS");
   begin_player(role);
   pg_atomic_fetch_add_u32(&court->ready, 1);
   while (pg_atomic_read_u32(&court->ready) < players) play(lock, mode, batch);
-  for (int i = 0; i < rounds; i++) {
-    double begin = nanoseconds();
+  begin = nanoseconds();
+  end = begin + number("BENCH_MS") * 1e6;
+  while (begin < end && count < MAX_NUMBERS) {
+    double now;
     waited += play(lock, mode, batch);
-    numbers[i + 1] = (nanoseconds() - begin) / batch;
+    now = nanoseconds();
+    numbers[count++] = (now - begin) / batch;
+    begin = now;
   }
   numbers[0] = waited;
   pg_atomic_fetch_add_u32(&court->done, 1);
   while (pg_atomic_read_u32(&court->done) < players) play(lock, mode, batch);
-  end_player(role, numbers, rounds + 1);
+  end_player(role, numbers, count);
 }
 
 void _PG_init(void) {
