@@ -147,8 +147,8 @@ export class ShmMqHandle {
     return result === SHM_MQ_WOULD_BLOCK && this.otherEnd() === SHM_MQ_DETACHED ? SHM_MQ_DETACHED : result;
   }
 
-  /** @internal */
-  tryReceive(): number {
+  /** @internal The message, SHM_MQ_WOULD_BLOCK or SHM_MQ_DETACHED. */
+  tryReceive(): Uint8Array | number {
     const end = this.receiving;
     if (!this.#otherAttached) {
       const result = this.otherEnd();

@@ -1,7 +1,7 @@
 // A message queue's ring from the receiver's end: messages out of the ring, as views of it where they lie in one piece, else as copies. ring.ts has the protocol.
 // Backends. PostgreSQL: shm_mq_receive_bytes and shm_mq_receive in src/backend/storage/ipc/shm_mq.c.
 
-import { MAX_ALLOC_SIZE, SHM_MQ_DETACHED, SHM_MQ_SUCCESS, SHM_MQ_WOULD_BLOCK, WORD, maxAlign } from './queue.js';
+import { MAX_ALLOC_SIZE, SHM_MQ_DETACHED, SHM_MQ_WOULD_BLOCK, WORD, maxAlign } from './queue.js';
 import { LENGTH_SIZE, RingEnd, corrupt } from './ring.js';
 import { ERRCODE_PROGRAM_LIMIT_EXCEEDED } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
@@ -12,8 +12,6 @@ export class ReceivingEnd extends RingEnd {
   #expected = -1;
   #copied = 0;
   #buffer: Uint8Array | null = null;
-  /** The message, after {@link receive} has said SHM_MQ_SUCCESS. Good until the next receive. */
-  message: Uint8Array = new Uint8Array(0);
 
   constructor(words: Int32Array, ring: Uint8Array, wake: () => void) {
     super(words, ring, WORD.read, WORD.written, wake);
@@ -32,8 +30,11 @@ export class ReceivingEnd extends RingEnd {
     return this.room >= bytes;
   }
 
-  /** A whole message, SHM_MQ_WOULD_BLOCK (all that was consumed has been given back), or SHM_MQ_DETACHED. Frees what the last message lay in. */
-  receive(): number {
+  /**
+   * A whole message, good until the next receive; SHM_MQ_WOULD_BLOCK, and all that was consumed has been given back; or SHM_MQ_DETACHED. Frees what the last message
+   * lay in.
+   */
+  receive(): Uint8Array | number {
     if (this.pending > this.size >> 2) this.publish();
     if (this.#expected < 0 && this.#there(LENGTH_SIZE)) {
       const at = this.at;
@@ -42,20 +43,19 @@ export class ReceivingEnd extends RingEnd {
       const bytes = LENGTH_SIZE + length;
       // Most messages: all of it is there, in one piece.
       if (length >= 0 && bytes <= this.room && at + bytes <= this.size && this.lengths[word + 1] === 0) {
-        this.#take(at + LENGTH_SIZE, length);
         this.advance(LENGTH_SIZE + maxAlign(length));
-        return SHM_MQ_SUCCESS;
+        return this.#view(at + LENGTH_SIZE, length);
       }
     }
     return this.#receiveInSteps();
   }
 
   /** A view of the ring, which the sender does not get back before the next receive. */
-  #take(at: number, length: number): void {
-    this.message = new Uint8Array(this.ring.buffer, this.ring.byteOffset + at, length);
+  #view(at: number, length: number): Uint8Array {
+    return new Uint8Array(this.ring.buffer, this.ring.byteOffset + at, length);
   }
 
-  #receiveInSteps(): number {
+  #receiveInSteps(): Uint8Array | number {
     if (this.#expected < 0) {
       if (!this.#there(LENGTH_SIZE)) return this.#nothing(LENGTH_SIZE);
       const word = this.at >> 2;
@@ -69,13 +69,12 @@ export class ReceivingEnd extends RingEnd {
     const at = this.at;
     if (this.#copied > 0 || at + length > this.size) return this.#receivePieces(length);
     if (!this.#there(length)) return this.#nothing(length);
-    this.#take(at, length);
     this.advance(maxAlign(length));
     this.#expected = -1;
-    return SHM_MQ_SUCCESS;
+    return this.#view(at, length);
   }
 
-  #receivePieces(length: number): number {
+  #receivePieces(length: number): Uint8Array | number {
     const buffer = this.#roomFor(length);
     while (this.#copied < length) {
       if (!this.#there(LENGTH_SIZE)) return this.#nothing(LENGTH_SIZE);
@@ -85,9 +84,8 @@ export class ReceivingEnd extends RingEnd {
       this.#copied += bytes;
       this.advance(maxAlign(bytes));
     }
-    this.message = buffer.subarray(0, length);
     this.#expected = -1;
-    return SHM_MQ_SUCCESS;
+    return buffer.subarray(0, length);
   }
 
   // 8 KiB at first, then the next power of two, as in C.
@@ -98,7 +96,7 @@ export class ReceivingEnd extends RingEnd {
     return this.#buffer;
   }
 
-  #nothing(needed: number): number {
+  #nothing(needed: number): Uint8Array | number {
     // What the sender wrote before it left is still to be had: look at the flag, then once more at its count.
     if (this.detached && !this.#there(needed)) return SHM_MQ_DETACHED;
     if (this.room >= needed) return this.receive();

@@ -133,8 +133,8 @@ function checked<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-function received(mqh: ShmMqHandle, result: number): ShmMqReceived {
-  return { result, data: result === SHM_MQ_SUCCESS ? mqh.receiving.message : NO_DATA };
+function received(result: Uint8Array | number): ShmMqReceived {
+  return typeof result === 'number' ? { result, data: NO_DATA } : { result: SHM_MQ_SUCCESS, data: result };
 }
 
 /**
@@ -151,7 +151,7 @@ export function shmMqReceiveSync(mqh: ShmMqHandle, nowait: boolean = false): Shm
   notBusy(mqh);
   for (;;) {
     const result = mqh.tryReceive();
-    if (nowait || result !== SHM_MQ_WOULD_BLOCK) return received(mqh, result);
+    if (nowait || result !== SHM_MQ_WOULD_BLOCK) return received(result);
     waitSync(mqh, TO_RECEIVE);
   }
 }
@@ -160,7 +160,7 @@ async function finishReceive(mqh: ShmMqHandle): Promise<ShmMqReceived> {
   for (;;) {
     await wait(mqh, TO_RECEIVE);
     const result = mqh.tryReceive();
-    if (result !== SHM_MQ_WOULD_BLOCK) return received(mqh, result);
+    if (result !== SHM_MQ_WOULD_BLOCK) return received(result);
   }
 }
 
@@ -174,7 +174,7 @@ export function shmMqReceive(mqh: ShmMqHandle): Promise<ShmMqReceived> {
   return checked(() =>
     checkMqHandle(mqh).inTurn(() => {
       const result = mqh.tryReceive();
-      return result === SHM_MQ_WOULD_BLOCK ? finishReceive(mqh) : received(mqh, result);
+      return result === SHM_MQ_WOULD_BLOCK ? finishReceive(mqh) : received(result);
     }),
   );
 }
