@@ -6,6 +6,10 @@
  * - `--v8-pool-size=1`: one platform thread, since zero means "cores - 1". One dead waiter on its condition variable does no harm in a child; more do.
  * - `--no-memory-reducer`: no collections by timer. In an idle child they would turn shared pages into its own (8 MB instead of 1.7), and wake it.
  * - `--no-flush-bytecode`: what the postmaster has compiled stays compiled through the collections before it serves; else each child compiles it again.
+ *
+ * Not `--no-lazy`, with which V8 compiles everything while it is loaded. A worker's first line came 0.8 ms sooner, of 5.2 (docs/performance.md); but a postmaster
+ * that preloads the TypeScript compiler had 163 MB instead of 103, and took twice as long to start (`npm run bench:flags`), and each fork is dearer by the pages.
+ * For the functions of bgworker alone nothing was gained that could be told from the noise of a loaded machine.
  */
 export const NODE_FLAGS: readonly string[] = ['--single-threaded', '--v8-pool-size=1', '--no-memory-reducer', '--no-flush-bytecode'];
 

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
-import { fixture } from '../helpers/index.js';
+import { fixture, withPostmaster } from '../helpers/index.js';
 import { end, launch, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('heaps.mjs');
@@ -55,4 +55,14 @@ test('V5: before it serves, the postmaster compacts its heap', async () => {
   expect(kept).toBe(100_000);
   expect(before).toBeLessThan(0.7); // V8 leaves such pages as they are: the gaps were there
   expect(now).toBeGreaterThan(0.9);
+});
+
+test('V5: what V8 keeps of collected pages for later is given back before it serves', async () => {
+  await withPostmaster({ preload: [fixture('preload/garbage.mjs')] }, (running) => {
+    const kb = (field: string): number =>
+      Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${running.pid}/status`, 'latin1'))?.[1]);
+    // The most that it ever had, which was garbage, and what it has.
+    expect(kb('VmHWM')).toBeGreaterThan(200 * 1024);
+    expect(kb('VmRSS')).toBeLessThan(140 * 1024);
+  });
 });
