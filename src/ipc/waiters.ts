@@ -34,11 +34,13 @@ const FIRST_OTHER_REGION = 2 ** 40;
 const EPERM = -1;
 const ENOTCONN = -107;
 
-/**
- * So many waits one after the other may end on the spot, and no more: the event loop has timers and sockets to serve. Otherwise a worker whose latch is set
- * whenever it comes to wait would do nothing else.
- */
+/** After so many waits on end that ended on the spot the next one is not looked longer for, but left to the event loop, which has timers and sockets to serve. */
 const MOST_ON_THE_SPOT = 16;
+/**
+ * After so many it takes a turn of the loop even where its latch is set already: a worker whose latch is set whenever it comes to wait would do nothing else.
+ * More than the others, since a partner that looks for our answer (native/core/latch_poll.c) has no patience for a turn of ours.
+ */
+const MOST_WITHOUT_TURN = 64;
 
 const waiters = new Set<Waiter<unknown>>();
 let onTheSpot = 0;
@@ -155,7 +157,7 @@ export abstract class Waiter<T> {
       });
     }
     processSignals(); // every wait is a safe point, also one that need not wait
-    if (onTheSpot++ < MOST_ON_THE_SPOT) return Promise.resolve(found);
+    if (onTheSpot++ < MOST_WITHOUT_TURN) return Promise.resolve(found);
     onTheSpot = 0;
     return new Promise((resolve) => void setImmediate(resolve, found));
   }
