@@ -36,9 +36,10 @@ depend on who else is at work:
   recorded by then. Where that does not come, the step is taken all the same, and what is missing is a difference.
 - A step that waits for something which came in time when it was recorded may wait three times as long; where it did not come then, the time is the scenario's own.
 - Before a step that ends a worker the judge waits until the worker's processes have written what the recorded ones had written by then, and before a session's
-  SIGUSR1 are counted, until as many have come as were recorded.
+  SIGUSR1 are counted, until as many have come as were recorded. A status is asked for again, three seconds at most, until it is the recorded one: one that has
+  come too soon does not go away.
 - What comes late because the postmaster was ready to run and had no processor is not late: the kernel counts that time (\`/proc/PID/schedstat\`), the judge reads it
-  every 10 ms, and takes it off the pause before a restart.
+  every 10 ms, and takes it off the pause before a restart; and where it had none when a worker had ended, the line of that came late, and the pause looks shorter.
 - A session that polls may miss a worker that lived between two of its looks. Such a life counts as seen where the log has it begin after one look and end before
   the next (PostgreSQL's own polls may miss it, too).
 - A worker that a crash cycle kills at its birth may have said something, and may not: it is forked in one pass with the one that crashed.

@@ -8,6 +8,8 @@ import type { WorkerHistory } from './language.js';
 /** How much sooner than its interval a restart may come by the log: a line is written a moment after what it tells of. */
 const EARLY_S = 0.02;
 const LATE_S = 0.2;
+/** An exit is noted, and its line written, within so much time of the postmaster's own. */
+const LINE_MS = 50;
 const CRASH_CYCLE_S = 0.5;
 
 /** What comes between an exit and the next start says which rule holds. */
@@ -52,17 +54,25 @@ function checkGaps(name: string, lives: readonly Life[], log: readonly LogRecord
     const between = log.filter(({ epochMs }) => epochMs >= before.startedMs && epochMs <= life.startedMs);
     if (between.some(({ message }) => SERVER_STOPPED.test(message))) return [];
     const reset = between.findLast(({ message }) => REINITIALIZING.test(message));
-    const gap = (fromMs: number): Gap => ({ seconds: (life.startedMs - fromMs) / 1000, waited: waitedMs(fromMs, life.startedMs) / 1000 });
+    const gap = (fromMs: number): Gap => ({
+      seconds: (life.startedMs - fromMs) / 1000,
+      waited: waitedMs(fromMs, life.startedMs) / 1000,
+      late: waitedMs(fromMs - LINE_MS, fromMs) / 1000,
+    });
     if (reset !== undefined) return checkCrashRestart(name, index, gap(reset.epochMs));
     if (before.exitedMs === null || interval === undefined || interval < 0) return [];
     return checkInterval(name, index, gap(before.exitedMs), interval);
   });
 }
 
-/** In seconds; `waited` is what of it the postmaster spent in the queue of a processor, and is not counted against it. */
+/**
+ * In seconds; `waited` is what of it the postmaster spent in the queue of a processor, and is not counted against it; `late` the same just before: the exit was
+ * noted so much sooner than its line was written.
+ */
 interface Gap {
   readonly seconds: number;
   readonly waited: number;
+  readonly late: number;
 }
 
 const waitedText = ({ waited }: Gap): string => (waited >= 0.005 ? ` (the postmaster had no processor for ${waited.toFixed(2)} s of that)` : '');
@@ -74,7 +84,7 @@ function checkCrashRestart(name: string, index: number, gap: Gap): string[] {
 }
 
 function checkInterval(name: string, index: number, gap: Gap, interval: number): string[] {
-  if (gap.seconds >= interval - EARLY_S && gap.seconds - gap.waited <= interval + LATE_S) return [];
+  if (gap.seconds >= interval - EARLY_S - gap.late && gap.seconds - gap.waited <= interval + LATE_S) return [];
   return [
     `restart ${index + 1} of worker "${name}" came ${gap.seconds.toFixed(2)} s after the exit; its interval is ${interval} s${waitedText(gap)}`,
   ];

@@ -201,7 +201,14 @@ export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
   ),
   status: async (run, step) => {
     await caughtUp(run, [step.w as string]);
-    await handleStep('status', ANSWER_MS, async (backend, { handle }) => statusText(await backend.getBackgroundWorkerPid(handle)))(run, step);
+    const [, recorded = ''] = /: status \S+ -> (\w+)/.exec(nextRecorded(run)) ?? [];
+    await handleStep('status', ANSWER_MS, async (backend, { handle }) => {
+      for (const deadline = performance.now() + (run.scenario.stable ? REST_MS : 0); ;) {
+        const text = statusText(await backend.getBackgroundWorkerPid(handle));
+        if (text.startsWith(recorded) || performance.now() > deadline) return text;
+        await sleep(POLL_MS, undefined, { signal: run.signal });
+      }
+    })(run, step);
   },
   terminate: async (run, step) => {
     await hasSpoken(run, step.w as string);

@@ -136,7 +136,7 @@ describe('restarts', () => {
   const history = { starts: 2, exits: ['exited with exit code 1', '(not seen)'], restart_gaps_s: [1], start_to_start_s: [1.1] };
   const scenario = scenarioWith({ workers: { w: history }, setup: { steps: [{ op: 'reg', w: 'w', restart: 1 }] } });
   const record = (epochMs: number, message: string) => ({ epochMs, pid: 1, code: '00000', level: 'LOG', message });
-  const after = (gapMs: number, log: ReturnType<typeof record>[] = [], waitedMs = (): number => 0): string[] => {
+  const after = (gapMs: number, log: ReturnType<typeof record>[] = [], waitedMs: (fromMs: number) => number = () => 0): string[] => {
     const lives: Life[] = [
       { startedMs: 0, exit: 'exited with exit code 1', exitedMs: 100, pid: null },
       { startedMs: 100 + gapMs, exit: null, exitedMs: null, pid: null },
@@ -153,11 +153,17 @@ describe('restarts', () => {
   });
 
   it('may be later by as long as the postmaster had no processor, and by no more; never sooner', () => {
-    const waited = (): number => 150;
+    const waited = (from: number): number => (from >= 100 ? 150 : 0);
     expect(after(1300, [], waited)).toEqual([]);
     expect(after(1400, [], waited)).toEqual([expect.stringMatching(/\(the postmaster had no processor for 0\.15 s of that\)$/)]);
     expect(after(900, [], waited)).toHaveLength(1);
     expect(after(640, [record(200, 'all server processes terminated; reinitializing')], waited)).toEqual([]);
+  });
+
+  it('may look sooner by as long as the line of the exit came late, and by no more', () => {
+    const late = (from: number): number => (from < 100 ? 30 : 0);
+    expect(after(955, [], late)).toEqual([]);
+    expect(after(940, [], late)).toEqual([expect.stringMatching(/its interval is 1 s/)]);
   });
 
   it('are no restarts where the server was stopped in between', () => {
