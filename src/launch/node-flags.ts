@@ -8,7 +8,7 @@
  * - `--no-flush-bytecode`: what the postmaster has compiled stays compiled through the collections before it serves; else each child compiles it again.
  *
  * Not `--no-lazy`, with which V8 compiles everything while it is loaded. A worker's first line came 0.8 ms sooner, of 5.2 (docs/performance.md); but a postmaster
- * that preloads the TypeScript compiler had 163 MB instead of 103, and took twice as long to start (`npm run bench:flags`), and each fork is dearer by the pages.
+ * that preloads the TypeScript compiler had 163 MB instead of 103 (`npm run bench:flags`), and each fork is dearer by the pages.
  * For the functions of bgworker alone nothing was gained that could be told from the noise of a loaded machine.
  */
 export const NODE_FLAGS: readonly string[] = ['--single-threaded', '--v8-pool-size=1', '--no-memory-reducer', '--no-flush-bytecode'];

@@ -37,7 +37,7 @@ test('F1: no memory of the postmaster’s or of a worker’s is marked as not to
   await end(session, handle);
 });
 
-test('V3: an idle worker’s heap is left alone, where a plain Node’s is collected by time', async () => {
+test('V3: an idle worker’s heap is left alone, where a plain Node’s is collected by time', { timeout: 240_000 }, async () => {
   const session = await openSession(pm);
   const { handle } = await launch(session, worker('staysIdle', { libraryName: LIBRARY, name: 'idle' }));
   await waitForSaid(pm, 'idle', 'ready');
