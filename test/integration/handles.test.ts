@@ -1,6 +1,7 @@
 // Handles: statuses, generations, and the waits in both forms. Contract section H.
 import { describe, expect, test } from 'vitest';
 import { isAlive, waitUntil } from '../helpers/index.js';
+import { BGWH_STARTED } from '../../src/constants.js';
 import { CALLS, NOT_YET_STARTED, STOPPED, end, errorOf, launch, openSession, register, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const pm = sharedPostmaster({ settings: { log_min_messages: 'debug1' } });
@@ -146,6 +147,8 @@ describe('waits', () => {
     const session = await openSession(pm);
     const handle = await register(session, worker('idle', { name: 'h14', notifyPid: 0 }));
     const { pid } = await waitForSaid(pm, 'h14', 'ready');
+    // A worker may speak before its pid is known (S-56).
+    await waitUntil(async () => (await session.getBackgroundWorkerPid(handle)).status === BGWH_STARTED, { what: 'the pid to be known' });
     let over = false;
     const wait = session.waitForBackgroundWorkerShutdown(handle).then(() => {
       over = true;
