@@ -64,7 +64,7 @@ export interface Native {
   patchImports(): number;
   /** Of the C library, where it is glibc. */
   glibcVersion(): string | null;
-  /** V8 is told that its platform has no threads: it posts nothing to those that a child does not have. */
+  /** V8 is told that its platform has no threads, now or later: it posts nothing to those that a child does not have. */
   emptyPlatform(): number;
 
   signalsInit(): void;

@@ -80,7 +80,7 @@ export function unforkableNode(facts: ForkFacts): Complaint | null {
     return refuse('It does not call pthread_create and madvise by way of the dynamic linker, so that its memory cannot be kept for a child.');
   }
   if (!facts.platformSlot) {
-    return refuse('It does not export what tells V8 how many threads there are, without which worker_threads would hang in a child.');
+    return refuse('It does not export what tells V8 how many threads there are, and what takes tasks for later, without which a child would hang.');
   }
   return null;
 }

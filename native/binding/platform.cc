@@ -12,9 +12,17 @@ namespace bgw {
 static Napi::Value EmptyPlatform(const Napi::CallbackInfo& info) {
   node::Environment* environment = CurrentEnvironment();
   auto platform_of = Symbol<void* (*)(node::Environment*)>("_ZN4node23GetMultiIsolatePlatformEPNS_11EnvironmentE");
-  auto function = Symbol<uintptr_t>("_ZN4node12NodePlatform21NumberOfWorkerThreadsEv");
-  if (environment == nullptr || platform_of == nullptr || function == 0) return Number(info, -ENOENT);
-  return Number(info, BgwEmptyPlatform(platform_of(environment), function));
+  auto threads = Symbol<uintptr_t>("_ZN4node12NodePlatform21NumberOfWorkerThreadsEv");
+  auto post_delayed = Symbol<uintptr_t>(
+      "_ZN4node12NodePlatform33PostDelayedTaskOnWorkerThreadImplEN2v812TaskPriorityESt10unique_ptrINS1_"
+      "4TaskESt14default_deleteIS4_EEdRKNS1_14SourceLocationE");
+  if (post_delayed == 0) {  // Node 20
+    post_delayed = Symbol<uintptr_t>(
+        "_ZN4node12NodePlatform25CallDelayedOnWorkerThreadESt10unique_ptrIN2v84TaskESt14default_deleteIS3_EEd");
+  }
+  if (environment == nullptr || platform_of == nullptr || threads == 0 || post_delayed == 0)
+    return Number(info, -ENOENT);
+  return Number(info, BgwEmptyPlatform(platform_of(environment), threads, post_delayed));
 }
 
 // Result: the version as text, or null where the C library is another one.

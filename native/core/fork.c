@@ -10,7 +10,7 @@
 //      0.2 ms or more, growing with the image; so its marks are kept from being made (imports.c), and the walk only finds those of before.
 //  F2  A thread may hold a lock (malloc's, the platform queue's) at the moment of the fork; the child would inherit it locked for
 //      ever. A thread that sleeps in futex or epoll_wait holds none, and nobody can wake it meanwhile: the only thread that posts
-//      work is the one that is looking.
+//      work is the one that is looking, and none sleeps with a time limit (V6: platform.c sees to that).
 //  F3  A signal that arrives between fork and the child's set-up would run the postmaster's handler in the child.
 //  F4  The loop's epoll and event descriptors are shared with the parent until uv_loop_fork makes new ones (the hook).
 #include "fork.h"

@@ -3,6 +3,19 @@
 // event loop, the child's own or that of a thread of worker_threads, Node 20 and 26 wait until that queue is worked off: the hazard V4 of
 // docs/fork-safety.md. V8 posts no more of them than the platform says it has threads. So ours says none, and V8 does all the work itself, in every isolate.
 //
+// What V8 posts to be run later it posts without asking: Node 20 measures 5, 20, 60 and 120 s after it has instantiated WebAssembly, which loading a CommonJS
+// module by import does. A thread of the platform keeps the time and hands the task to a worker thread, and so wakes one of them between the look and the fork:
+//
+//   main thread                         timer's thread                  worker thread
+//   sees all three asleep
+//   (loses the processor)               5 s are over: counts the
+//                                       task, puts it into the queue,
+//                                       wakes the worker thread         (ready, has no processor)
+//   fork(): the child has a queue                                       runs the task, counts it off
+//   with a task that nobody will run
+//
+// and waits for it, at the end of its event loop, for ever: V6. Nothing but measurements is posted so; ours takes no such task, and the caller deletes it.
+//
 // What it rests on: virtual functions are called by way of their class's table, to which an object's first word points (the Itanium C++ ABI). The slot is
 // found by the address of the function in it, which Node exports, so no order of slots is assumed.
 #include "platform.h"
@@ -16,12 +29,15 @@
 #include "store_word.h"
 
 // More than v8::Platform and what Node derives from it have before the function that is looked for, less than what follows the table could fault by.
-enum { kSlots = 16 };
+enum { kSlots = 24 };
 
 static int NoWorkerThreads(void *platform) {
   (void)platform;
   return 0;
 }
+
+// Whatever its parameters are, by Node's version: a task is passed by reference to its owner, which the caller has, and which deletes it.
+static void TakeNoTask(void) {}
 
 typedef struct Place {
   uintptr_t address;
@@ -47,15 +63,20 @@ static int LookAt(struct dl_phdr_info *info, size_t size, void *arg) {
   return place->found;
 }
 
-int BgwEmptyPlatform(void *platform, uintptr_t number_of_worker_threads) {
-  uintptr_t *table = *(uintptr_t **)platform;
+static int Replace(uintptr_t *table, uintptr_t function, uintptr_t by) {
   for (int i = 0; i < kSlots; i++) {
-    if (table[i] == (uintptr_t)NoWorkerThreads) return 0;
-    if (table[i] != number_of_worker_threads) continue;
+    if (table[i] == by) return 0;
+    if (table[i] != function) continue;
     Place place = {.address = (uintptr_t)&table[i]};
     dl_iterate_phdr(LookAt, &place);
     if (!place.found) return -ENOENT;
-    return BgwStoreWord(&table[i], (uintptr_t)NoWorkerThreads, place.read_only);
+    return BgwStoreWord(&table[i], by, place.read_only);
   }
   return -ENOENT;
+}
+
+int BgwEmptyPlatform(void *platform, uintptr_t number_of_worker_threads, uintptr_t post_delayed_task) {
+  uintptr_t *table = *(uintptr_t **)platform;
+  int result = Replace(table, number_of_worker_threads, (uintptr_t)NoWorkerThreads);
+  return result < 0 ? result : Replace(table, post_delayed_task, (uintptr_t)TakeNoTask);
 }

@@ -1,9 +1,9 @@
 // Steps of the recipe whose effect shows nowhere else: what they keep from happening would only cost. src/launch/fork.ts has the recipe.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
-import { fixture, withPostmaster } from '../helpers/index.js';
+import { fixture, waitUntil, withPostmaster } from '../helpers/index.js';
 import { end, launch, openSession, register, said, sharedPostmaster, waitForSaid, worker } from './support.js';
 
 const LIBRARY = fixture('heaps.mjs');
@@ -64,5 +64,25 @@ test('V5: what V8 keeps of collected pages for later is given back before it ser
     // The most that it ever had, which was garbage, and what it has.
     expect(kb('VmHWM')).toBeGreaterThan(200 * 1024);
     expect(kb('VmRSS')).toBeLessThan(140 * 1024);
+  });
+});
+
+/** The threads but the first that will wake by themselves: what /proc says of the system call that each sleeps in. */
+function withTimeLimit(pid: number): string[] {
+  const others = readdirSync(`/proc/${pid}/task`).filter((tid) => Number(tid) !== pid);
+  expect(others.length).toBeGreaterThan(2);
+  const calls = others.map((tid) => readFileSync(`/proc/${pid}/task/${tid}/syscall`, 'latin1'));
+  return calls.filter((call) => {
+    const [number = '', , , , fourth = ''] = call.split(' ');
+    const [none, forEver] = [number === '202' && fourth === '0x0', number === '281' && fourth === '0xffffffff'];
+    return !(none || forEver);
+  });
+}
+
+test('V6: no other thread of the postmaster’s wakes by itself, between a look at it and a fork, after WebAssembly was instantiated', async () => {
+  await withPostmaster({ preload: [fixture('preload/wasm.mjs')] }, async (running) => {
+    let found: string[] = [];
+    // A thread that has just been born or woken may still be on its way to sleep.
+    await waitUntil(() => (found = withTimeLimit(running.pid)).length === 0, { what: () => found.join('') });
   });
 });
