@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "relax.h"
 #include "signals.h"
 
 enum {
@@ -37,14 +38,6 @@ static int64_t MonotonicNs(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static void Relax(void) {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("isb" ::: "memory");
-#endif
 }
 
 void BgwLatchPollInit(void) {
@@ -71,7 +64,7 @@ bool BgwPollBeforeSleep(BgwLook look, const void *what) {
   do {
     for (int i = 0; i < kLooksBetweenYields && !found; i++) {
       found = look(what);
-      Relax();
+      BgwRelax();
     }
     // A signal is as good a reason not to sleep, and says nothing about latches.
     if (!found && BgwPeekRecorded() != 0) return false;

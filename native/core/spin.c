@@ -10,17 +10,10 @@
 #include <time.h>
 
 #include "last_words.h"
+#include "relax.h"
 
 enum { kSpins = 100, kYields = 100, kDelays = 1000, kSteps = 17 };
 static const int64_t kFirstDelayNs = 1000000;
-
-static void Relax(void) {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("isb" ::: "memory");
-#endif
-}
 
 // Half as much again each time; then anew, from the first. A part of it is at random, lest several who wait come back together.
 static void Delay(int nth) {
@@ -36,7 +29,7 @@ static void Delay(int nth) {
 void BgwSpinDelay(int *waits) {
   int nth = (*waits)++;
   if (nth < kSpins) {
-    Relax();
+    BgwRelax();
   } else if (nth < kSpins + kYields) {
     sched_yield();
   } else if (nth < kSpins + kYields + kDelays) {
