@@ -3,8 +3,9 @@
 // The oracle's machine was quiet: what was told to start had started, and had come to rest, before the next step. Here this is waited for, but only as far as the
 // recorded process came too, and only for a while: where it does not come, the step is taken all the same, and the comparison shows what is missing.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { registeredWorkers, workerNames } from './language.js';
-import { becomes } from './polling.js';
+import { PAUSE_MS, becomes } from './polling.js';
 import type { ScenarioRun } from './scenario-run.js';
 import { commandsOfRun } from './script.js';
 import { livesOf, type Life } from './signature.js';
@@ -13,6 +14,8 @@ import { livesOf, type Life } from './signature.js';
 export const REST_MS = 3000;
 /** So many times what a step waits for, where the oracle's wait ended in time: the scenario says how long is worth waiting, not how long is allowed. */
 const PATIENCE = 3;
+/** A recording has names of processes in their place. */
+const PIDS = /(?<=STARTED )\d+/g;
 
 /** How long to wait for something. `late` begins what is said when the time is over: where the oracle said it, too, the time is part of the scenario. */
 export function patience(run: ScenarioRun, timeoutMs: number, late: string): number {
@@ -99,6 +102,22 @@ export async function hasSpoken(run: ScenarioRun, worker: string): Promise<void>
 /** The recorded line that the runner's next one is to be. */
 export function nextRecorded(run: ScenarioRun): string {
   return run.scenario.signature[recordedSoFar(run).length] ?? '';
+}
+
+/**
+ * What a look sees: looks again until the runner's line, which begins with `what`, is the recorded one, where that does not differ from run to run. For what is
+ * not changed by being looked at. Between what a process says and what it does next it may lose the processor; a log line comes before the process it speaks of.
+ */
+export async function seenAsRecorded(run: ScenarioRun, what: string, look: () => Promise<string> | string): Promise<string> {
+  const isMessage = (line: string): boolean => /^runner: \S+: got /.test(line);
+  const toCome = run.scenario.signature.slice(recordedSoFar(run).length).find((line) => line.startsWith('runner: ') && !isMessage(line)) ?? '';
+  const recorded = toCome.replaceAll(/<[^>]*>/g, '0');
+  const worthWaiting = run.scenario.stable && recorded.startsWith(`runner: ${what}`);
+  for (const deadline = performance.now() + (worthWaiting ? REST_MS : 0); ;) {
+    const seen = await look();
+    if (recorded === `runner: ${what}${seen.replaceAll(PIDS, '0')}` || performance.now() >= deadline) return seen;
+    await sleep(PAUSE_MS, undefined, { signal: run.signal });
+  }
 }
 
 /** Of the recorded lines those before the one that the runner will say next. */

@@ -3,13 +3,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BGWH_NOT_YET_STARTED, BGWH_POSTMASTER_DIED, BGWH_STARTED } from '../../dist/constants.js';
 import type { Session } from '../../dist/session/client.js';
-import { REST_MS, caughtUp, hasSpoken, livesOfWorker, nextRecorded, patience } from './patience.js';
+import { REST_MS, caughtUp, hasSpoken, livesOfWorker, nextRecorded, patience, seenAsRecorded } from './patience.js';
 import { within } from './polling.js';
 import { workerNames, type Step } from './language.js';
 import { LIBRARY, registrationOf, type Registration } from './registration.js';
 import type { RegisteredWorker, ScenarioRun, StepAction } from './scenario-run.js';
 import type { OracleSession } from './sessions.js';
-import { runSql } from './sql-steps.js';
+import { isLook, runSql } from './sql-steps.js';
 
 const OPEN_MS = 8000;
 const ANSWER_MS = 8000;
@@ -201,13 +201,9 @@ export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
   ),
   status: async (run, step) => {
     await caughtUp(run, [step.w as string]);
-    const [, recorded = ''] = /: status \S+ -> (\w+)/.exec(nextRecorded(run)) ?? [];
-    await handleStep('status', ANSWER_MS, async (backend, { handle }) => {
-      for (const deadline = performance.now() + (run.scenario.stable ? REST_MS : 0); ;) {
-        const text = statusText(await backend.getBackgroundWorkerPid(handle));
-        if (text.startsWith(recorded) || performance.now() > deadline) return text;
-        await sleep(POLL_MS, undefined, { signal: run.signal });
-      }
+    await handleStep('status', ANSWER_MS, (backend, { session, handle }) => {
+      const look = async (): Promise<string> => statusText(await backend.getBackgroundWorkerPid(handle));
+      return seenAsRecorded(run, `${session.name}: status ${step.w} -> `, look);
     })(run, step);
   },
   terminate: async (run, step) => {
@@ -276,7 +272,11 @@ export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
     const session = await opened(run, step);
     if (session === null) return;
     const label = step.label ?? step.sql ?? '';
-    const asked = session.ask(label, (backend) => runSql(run, session, backend, step.sql ?? ''));
+    const sql = step.sql ?? '';
+    const asked = session.ask(label, (backend) => {
+      const answers = (): Promise<string> => runSql(run, session, backend, sql);
+      return isLook(sql) ? seenAsRecorded(run, `${session.name}: ${label} -> `, answers) : answers();
+    });
     if (step.async) session.pending.push(asked);
     else await answer(run, session, label, { asked, timeoutMs: step.timeout ?? ANSWER_MS });
   },

@@ -16,6 +16,12 @@ export async function runSql(run: ScenarioRun, session: OracleSession, backend: 
   return rows.length === 0 ? 'ok' : rows.map((row) => row.map((value) => value ?? '').join(',')).join('; ');
 }
 
+/** Does it only look at what the server's processes do? */
+export function isLook(source: string): boolean {
+  const parsed = parseSql(source);
+  return parsed.kind === 'plain' && parsed.activity && /^\s*SELECT\b/i.test(source);
+}
+
 async function rowsOf(run: ScenarioRun, session: OracleSession, backend: Session, source: string): Promise<Rows> {
   const sql = source.replaceAll(/%PID:([^%]+)%/g, (_, who: string) => String(run.pidOf(who) ?? 0)).replaceAll('%ID%', run.scenario.id);
   const parsed = parseSql(sql);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { childrenOf, titleOf } from '../helpers/processes.js';
 import { alterSystem, baseBackup } from './database.js';
 import type { Step } from './language.js';
-import { REST_MS, allAtRest, atRest, caughtUp, nextRecorded, patience, silentInCrash } from './patience.js';
+import { allAtRest, atRest, caughtUp, patience, seenAsRecorded, silentInCrash } from './patience.js';
 import { becomes } from './polling.js';
 import type { ScenarioRun, StepAction } from './scenario-run.js';
 import { SESSION_STEPS } from './session-steps.js';
@@ -126,13 +126,8 @@ const PROCESS_STEPS: Readonly<Record<string, StepAction>> = {
   },
   alive: async (run, { who, on }) => {
     await caughtUp(run, all(who).filter(isWorker));
-    const look = (): string =>
-      `processes: ${all(who)
-        .map((name) => `${name}:${run.isAlive(name, on) ? 'alive' : 'gone'}`)
-        .join(' ')}`;
-    // The log says that a worker was started before it has said its pid.
-    if (run.scenario.stable) await becomes(() => nextRecorded(run) === `runner: ${look()}`, REST_MS, run.signal);
-    run.say(look());
+    const states = (): string[] => all(who).map((name) => `${name}:${run.isAlive(name, on) ? 'alive' : 'gone'}`);
+    run.say(`processes: ${await seenAsRecorded(run, 'processes: ', () => states().join(' '))}`);
   },
   wait_gone: async (run, { who, on, timeout = WAIT_MS }) => {
     const began = performance.now();
