@@ -6,7 +6,8 @@ import type { ActivityRow } from './library/activity-sql.js';
 import { LIBRARY } from './registration.js';
 import type { ScenarioRun } from './scenario-run.js';
 import type { OracleSession } from './sessions.js';
-import { parseSql, type Expression } from './sql.js';
+import type { Expression } from './sql-expression.js';
+import { parseSql } from './sql.js';
 
 type Rows = (string | null)[][];
 
@@ -34,7 +35,7 @@ async function rowsOf(run: ScenarioRun, session: OracleSession, backend: Session
     case 'select': {
       const signal = signalCall(parsed.columns);
       if (signal !== null) return [[truth(await signalBackend(run, backend, signal.function, signal.pid))]];
-      return callWithHandles(session, backend, 'select', parsed.columns);
+      return callWithHandles(session, backend, 'select', parsed);
     }
     case 'each':
       return forEachPid(run, backend, parsed.function, await query(run, backend, parsed.pids, true));
@@ -80,7 +81,7 @@ async function forEachPid(run: ScenarioRun, backend: Session, fn: string, pids: 
     if (SIGNAL_OF[fn] !== undefined) rows.push([truth(await signalBackend(run, backend, fn, Number(pid)))]);
     else {
       const call = [{ kind: 'call', name: fn, args: [{ kind: 'value', value: Number(pid) }] }];
-      rows.push(...((await backend.call(LIBRARY, 'select', call, [])) as { rows: Rows }).rows);
+      rows.push(...((await backend.call(LIBRARY, 'select', { columns: call }, [])) as { rows: Rows }).rows);
     }
   }
   return rows;

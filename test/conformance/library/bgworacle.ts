@@ -8,7 +8,8 @@ import { commandsOfRun } from '../script.js';
 import { ScriptedWorker } from './commands.js';
 import { event, notifyPidOf, oracle, toWorker } from './oracle.js';
 
-export { doBlock, hookUsr1, registerStatic, select, signalBackend, sql, usr1Count } from './session-functions.js';
+export { hookUsr1, registerStatic, signalBackend, sql, usr1Count } from './session-functions.js';
+export { doBlock, select } from './sql-calls.js';
 
 /** Registers the scenario's static workers. Runs in the postmaster, while it preloads. */
 export function _PG_init(): void {

@@ -1,14 +1,11 @@
-// What the judge has a session's backend do through `session.call`: SQL on the database behind us, the calls that scenarios make from SQL, counting SIGUSR1, and
-// dying in many ways. Runs in session backends; each has the state of this file for itself.
+// What the judge has a session's backend do through `session.call`: SQL on the database behind us, registering too late, counting SIGUSR1. The calls that
+// scenarios make from SQL are in sql-calls.ts. Runs in session backends; each has the state of this file for itself.
 
 import * as bgworker from 'bgworker';
-import type { BackgroundWorkerHandle } from 'bgworker';
 import pg from 'pg';
-import { parseRegistration, type Registration } from '../registration.js';
-import type { Expression, Statement } from '../sql.js';
+import type { Registration } from '../registration.js';
 import { withActivity, type ActivityRow } from './activity-sql.js';
 import { notifyPidOf, oracle, toWorker } from './oracle.js';
-import { leaveWithoutCleanup } from './raw-exit.js';
 
 // --- SQL --------------------------------------------------------------------------------------------------------------------------
 
@@ -76,91 +73,7 @@ export function signalBackend(pid: number, signal: 'SIGTERM' | 'SIGINT', connect
   return true;
 }
 
-// --- the calls from SQL -----------------------------------------------------------------------------------------------------------
-
-/** All handles of the session, by number: the judge knows those that were registered without SQL. */
-let handles: BackgroundWorkerHandle[] = [];
-const STATUS: Readonly<Record<number, string>> = {
-  [bgworker.BGWH_NOT_YET_STARTED]: 'NOT_YET_STARTED',
-  [bgworker.BGWH_STOPPED]: 'STOPPED',
-  [bgworker.BGWH_POSTMASTER_DIED]: 'POSTMASTER_DIED',
-};
-
-type Value = string | number | null;
-type Variables = Map<string, Value>;
-
-function handleOf(value: Value): BackgroundWorkerHandle {
-  const handle = handles[Number(value)];
-  if (handle === undefined) throw new Error(`there is no handle ${value}`);
-  return handle;
-}
-
-function statusText({ status, pid }: { status: number; pid?: number }): string {
-  return status === bgworker.BGWH_STARTED ? `STARTED ${pid}` : (STATUS[status] ?? String(status));
-}
-
-const FUNCTIONS: Readonly<Record<string, (argument: Value) => Value | Promise<Value>>> = {
-  bgwo_reg: (text) => {
-    const registration = parseRegistration(String(text));
-    const handle = bgworker.registerDynamicBackgroundWorker(toWorker(registration, notifyPidOf(registration, bgworker.myProcPid)));
-    return handle === null ? null : handles.push(handle) - 1;
-  },
-  bgwo_status: (handle) => statusText(bgworker.getBackgroundWorkerPid(handleOf(handle))),
-  bgwo_wait_startup: async (handle) => statusText(await bgworker.waitForBackgroundWorkerStartup(handleOf(handle))),
-  bgwo_wait_shutdown: async (handle) => statusText({ status: await bgworker.waitForBackgroundWorkerShutdown(handleOf(handle)) }),
-  bgwo_terminate: (handle) => {
-    bgworker.terminateBackgroundWorker(handleOf(handle));
-    return '';
-  },
-  bgwo_type_by_pid: (pid) => bgworker.getBackgroundWorkerTypeByPid(Number(pid)),
-  bgwo_crash: (how) => crash(String(how)),
-  pg_sleep: async (seconds) => {
-    await new Promise((resolve) => setTimeout(resolve, Number(seconds) * 1000));
-    return '';
-  },
-};
-
-async function valueOf(expression: Expression, variables: Variables): Promise<Value> {
-  if (expression.kind === 'value') return expression.value;
-  if (expression.kind === 'variable') return variables.get(expression.name) ?? null;
-  const call = FUNCTIONS[expression.name];
-  if (call === undefined) throw new Error(`function ${expression.name} is not implemented`);
-  const [argument] = expression.args;
-  const value = argument === undefined ? null : await valueOf(argument, variables);
-  return call(value);
-}
-
-interface Answer {
-  readonly rows: (string | null)[][];
-  readonly handles: BackgroundWorkerHandle[];
-}
-
-/** SELECT of calls: one row. */
-export async function select(columns: readonly Expression[], known: BackgroundWorkerHandle[]): Promise<Answer> {
-  handles = known;
-  const row: (string | null)[] = [];
-  for (const column of columns) {
-    const value = await valueOf(column, new Map());
-    row.push(value === null ? null : String(value));
-  }
-  return { rows: [row], handles };
-}
-
-/** A DO block: its statements, one after the other, in this process. */
-export async function doBlock(statements: readonly Statement[], known: BackgroundWorkerHandle[]): Promise<Answer> {
-  handles = known;
-  const variables: Variables = new Map();
-  for (const statement of statements) {
-    if (statement.kind === 'perform') await valueOf(statement.value, variables);
-    else if (statement.kind === 'assign') variables.set(statement.variable, await valueOf(statement.value, variables));
-    else {
-      let message = statement.format;
-      for (const argument of statement.args) message = message.replace('%', String((await valueOf(argument, variables)) ?? '<NULL>'));
-      bgworker.ereport(bgworker.NOTICE, { code: '00000', message });
-    }
-  }
-  return { rows: [], handles };
-}
+// --- registering ------------------------------------------------------------------------------------------------------------------
 
 /** RegisterBackgroundWorker, called too late. */
 export function registerStatic(registration: Registration): void {
@@ -177,21 +90,4 @@ export function hookUsr1(): void {
 
 export function usr1Count(): number {
   return bgworker.signalCount('SIGUSR1') - countedBefore;
-}
-
-// --- dying ------------------------------------------------------------------------------------------------------------------------
-
-export function crash(how: string): never {
-  const [, status] = /^exit(\d+)$/.exec(how) ?? [];
-  if (status !== undefined) leaveWithoutCleanup(Number(status));
-  const [, procExitStatus] = /^proc_exit(\d+)$/.exec(how) ?? [];
-  if (procExitStatus !== undefined) bgworker.procExit(Number(procExitStatus));
-  const signals: Readonly<Record<string, NodeJS.Signals>> = { segv: 'SIGSEGV', kill: 'SIGKILL', quit: 'SIGQUIT', term: 'SIGTERM' };
-  const signal = signals[how];
-  if (signal !== undefined) process.kill(bgworker.myProcPid, signal);
-  else if (how === 'abort') process.abort();
-  else if (how === 'fatal') bgworker.ereport(bgworker.FATAL, { message: 'oracle backend fatal' });
-  else if (how === 'error') bgworker.ereport(bgworker.ERROR, { message: 'oracle backend error' });
-  else if (how === 'panic') bgworker.ereport(bgworker.PANIC, { message: 'oracle backend panic' });
-  throw new Error(`a backend cannot crash by "${how}"`);
 }

@@ -27,9 +27,52 @@ describe('SQL of scenarios', () => {
     expect(parseSql(sql)).toEqual({
       kind: 'do',
       statements: [
+        { kind: 'assign', variable: 'h', value: { kind: 'value', value: null } },
         { kind: 'assign', variable: 'h', value: { kind: 'call', name: 'bgwo_reg', args: [{ kind: 'value', value: "name=a'b\nextra=a" }] } },
         { kind: 'perform', value: { kind: 'call', name: 'bgwo_terminate', args: [{ kind: 'variable', name: 'h' }] } },
         { kind: 'notice', format: 'is: %', args: [{ kind: 'call', name: 'bgwo_status', args: [{ kind: 'variable', name: 'h' }] }] },
+      ],
+    });
+  });
+
+  it('reads comparisons, casts and a series', () => {
+    const call = (name: string, value: string | number): object => ({ kind: 'call', name, args: [{ kind: 'value', value }] });
+    const stopped = { kind: 'value', value: 'STOPPED' };
+    expect(parseSql("SELECT bgwo_status(0)::text = 'STOPPED' AND NOT bgwo_reg('') IS NULL AS so FROM generate_series(1, 9) AS g(i)")).toEqual({
+      kind: 'select',
+      columns: [
+        {
+          kind: 'operation',
+          operator: 'AND',
+          operands: [
+            { kind: 'operation', operator: '=', operands: [{ kind: 'cast', type: 'text', operand: call('bgwo_status', 0) }, stopped] },
+            { kind: 'operation', operator: 'NOT', operands: [{ kind: 'operation', operator: 'IS NULL', operands: [call('bgwo_reg', '')] }] },
+          ],
+        },
+      ],
+      series: { variable: 'i', from: { kind: 'value', value: 1 }, to: { kind: 'value', value: 9 } },
+    });
+  });
+
+  it('reads what branches and repeats', () => {
+    const sql = `DO $$ DECLARE n int := -1; BEGIN FOR i IN 1..n-1 LOOP IF i = 2 THEN PERFORM bgwo_terminate(i); ELSE n := i; END IF; END LOOP; END; $$`;
+    const value = (number: number): object => ({ kind: 'value', value: number });
+    const variable = (name: string): object => ({ kind: 'variable', name });
+    const operation = (operator: string, ...operands: object[]): object => ({ kind: 'operation', operator, operands });
+    const perform = { kind: 'perform', value: { kind: 'call', name: 'bgwo_terminate', args: [variable('i')] } };
+    const branches = [
+      { condition: operation('=', variable('i'), value(2)), statements: [perform] },
+      { condition: null, statements: [{ kind: 'assign', variable: 'n', value: variable('i') }] },
+    ];
+    expect(parseSql(sql)).toEqual({
+      kind: 'do',
+      statements: [
+        { kind: 'assign', variable: 'n', value: value(-1) },
+        {
+          kind: 'for',
+          series: { variable: 'i', from: value(1), to: operation('-', variable('n'), value(1)) },
+          statements: [{ kind: 'if', branches }],
+        },
       ],
     });
   });
@@ -38,7 +81,11 @@ describe('SQL of scenarios', () => {
     'SELECT bgwo_status(1), 2 +',
     'SELECT bgwo_status(1) FROM t',
     'SELECT bgwo_status(1, 2)',
-    'DO $$ BEGIN IF bgwo_status(1) THEN END IF; END $$',
+    'SELECT bgwo_status(1)::point',
+    'SELECT bgwo_status(1) FROM generate_series(1, 2) WHERE true',
+    'DO $$ BEGIN IF bgwo_status(1) END IF; END $$',
+    'DO $$ BEGIN FOR i IN 1..2 LOOP PERFORM bgwo_status(i); END $$',
+    'DO $$ BEGIN PERFORM bgwo_status(1); RETURN; END $$',
   ])('refuses %s', (sql) => {
     expect(() => parseSql(sql)).toThrow(/unrecognized/);
   });
