@@ -8,6 +8,7 @@
 import { diffCounts, diffLines } from './diff.js';
 import { comparable } from './exceptions.js';
 import { registeredWorkers, type Scenario } from './language.js';
+import { logName } from './log-names.js';
 import { comparePostmasterLog } from './postmaster-order.js';
 import { compareHistories } from './restarts.js';
 import type { LogRecord } from './server-log.js';
@@ -88,8 +89,7 @@ export function sessionsOf(scenario: Scenario): Set<string> {
 
 /** Something of each worker that the scenario registers, by the name that the log has for it. */
 function registered(scenario: Scenario, value: (worker: { restart?: number; start?: number }) => number): Map<string, number> {
-  const workers = registeredWorkers(scenario.setup);
-  return new Map(workers.map((worker) => [(worker.rawname ?? worker.name ?? worker.w ?? '').replaceAll(`${scenario.id}.`, ''), value(worker)]));
+  return new Map(registeredWorkers(scenario.setup).map((worker) => [logName(scenario.id, worker), value(worker)]));
 }
 
 function holdsPostmaster(scenario: Scenario): boolean {

@@ -1,18 +1,20 @@
-// The fast cut of the conformance run, as tests: the groups that need neither a crash of long duration nor a standby. All of it: npm run conformance.
+// The fast cut of the conformance run, as tests: the groups that need neither a crash of long duration nor a standby, and our own scenarios, for what of the
+// language no recorded one uses. All of it: npm run conformance.
 // The judge runs as a program of its own, compiled (npm test compiles it before); its verdicts become the tests.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../helpers/paths.js';
-import { recorded } from '../unit/conformance/scenarios.js';
+import { own, recorded } from '../unit/conformance/scenarios.js';
 import type { Result } from './runner.js';
 
-const GROUPS = ['exit-matrix', 'invalid-config', 'notify', 'slots', 'terminate'];
+const GROUPS = ['exit-matrix', 'invalid-config', 'notify', 'slots', 'terminate', 'own'];
+const FILES = ['scenarios.json', 'own-scenarios.json'].map((file) => join(projectRoot, 'test/conformance', file));
 
 function judge(): Promise<Map<string, Result>> {
   const program = join(projectRoot, 'build-test/conformance/run.js');
-  const args = [program, '--json', ...GROUPS.flatMap((group) => ['--group', group])];
+  const args = [program, ...FILES, '--json', ...GROUPS.flatMap((group) => ['--group', group])];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const output: Buffer[] = [];
@@ -29,7 +31,7 @@ function judge(): Promise<Map<string, Result>> {
 }
 
 describe.each(GROUPS)('%s', (group) => {
-  it.each(recorded.filter((scenario) => scenario.group === group).map(({ id, description }) => [id, description]))('%s: %s', (id) => {
+  it.each([...recorded, ...own].filter((scenario) => scenario.group === group).map(({ id, description }) => [id, description]))('%s: %s', (id) => {
     const result = results.get(id);
     expect(result?.verdict === 'failed' ? result.reasons.join('\n') : '').toBe('');
     expect(result).toBeDefined();

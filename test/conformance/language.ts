@@ -102,7 +102,7 @@ const WORKER: Readonly<Record<string, Type>> = {
 const STATIC: Readonly<Record<string, Type>> = { ...WORKER, dyn: 'number' };
 
 /** Every operation with its own fields; those that must be there end in `!`. All may have `on`, `s`, `timeout` and `label`. */
-const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Type>>>> = {
+const OPERATIONS = {
   open: { once: 'boolean' },
   close: {},
   reg: { ...WORKER, 'w!': 'string', async: 'boolean' },
@@ -132,7 +132,9 @@ const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Type>>>> = {
   basebackup: { 'from!': 'string', 'to!': 'string', wal: 'string' },
   sleep: { 'ms!': 'number' },
   touch: { 'file!': 'string', text: 'string' },
-};
+} as const satisfies Readonly<Record<string, Readonly<Record<string, Type>>>>;
+
+export type Operation = keyof typeof OPERATIONS;
 const COMMON: Readonly<Record<string, Type>> = { op: 'string', on: 'string', s: 'string', timeout: 'number', label: 'string' };
 const CLUSTER: Readonly<Record<string, Type>> = { nostart: 'boolean', empty: 'boolean' };
 
@@ -180,8 +182,8 @@ export function problemsOf(scenario: Scenario): string[] {
 }
 
 function problemsOfStep(step: Step): string[] {
-  const fields = Object.hasOwn(OPERATIONS, step.op) ? OPERATIONS[step.op] : undefined;
-  if (fields === undefined) return [`unrecognized operation "${step.op}"`];
+  if (!Object.hasOwn(OPERATIONS, step.op)) return [`unrecognized operation "${step.op}"`];
+  const fields = OPERATIONS[step.op as Operation];
   const problems = [...checkFields(step, { ...COMMON, ...fields }), ...checkScript(step.script)];
   if (step.op === 'sql' && step.sql !== undefined) problems.push(...attempt(() => parseSql(step.sql ?? '')));
   // A file that describes a worker is one for the script command D; any other text is nobody's business.

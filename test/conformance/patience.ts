@@ -113,9 +113,12 @@ export async function seenAsRecorded(run: ScenarioRun, what: string, look: () =>
   const toCome = run.scenario.signature.slice(recordedSoFar(run).length).find((line) => line.startsWith('runner: ') && !isMessage(line)) ?? '';
   const recorded = toCome.replaceAll(/<[^>]*>/g, '0');
   const worthWaiting = run.scenario.stable && recorded.startsWith(`runner: ${what}`);
-  for (const deadline = performance.now() + (worthWaiting ? REST_MS : 0); ;) {
+  const began = performance.now();
+  for (const deadline = began + (worthWaiting ? REST_MS : 0); ;) {
     const seen = await look();
-    if (recorded === `runner: ${what}${seen.replaceAll(PIDS, '0')}` || performance.now() >= deadline) return seen;
+    const isRecorded = recorded === `runner: ${what}${seen.replaceAll(PIDS, '0').replaceAll(`${run.scenario.id}.`, '')}`;
+    if (isRecorded && worthWaiting) run.tookToShow(what, performance.now() - began);
+    if (isRecorded || performance.now() >= deadline) return seen;
     await sleep(PAUSE_MS, undefined, { signal: run.signal });
   }
 }

@@ -66,7 +66,7 @@ export function registrationOf(scenario: string, fields: WorkerFields): Registra
 }
 
 const NUMBERS = new Set(['flags', 'start', 'restart', 'arg']);
-const TEXTS = new Set(['name', 'type', 'lib', 'func', 'extra', 'notify']);
+const TEXTS = new Set(['name', 'rawname', 'type', 'lib', 'func', 'extra', 'notify']);
 
 /** A worker described in lines `field=value`: the argument of `bgwo_reg`, and the files of the script command D. */
 export function parseRegistration(text: string): Registration {
@@ -78,5 +78,6 @@ export function parseRegistration(text: string): Registration {
     else if (TEXTS.has(field)) fields[field] = value;
     else throw new Error(`unrecognized field in a worker's description: "${field}"`);
   }
-  return { name: '', extra: '', ...REGISTRATION_DEFAULTS, ...fields };
+  const { name = '', rawname = name, ...rest } = fields;
+  return { extra: '', ...REGISTRATION_DEFAULTS, ...rest, name: String(rawname) };
 }

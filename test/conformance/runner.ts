@@ -9,7 +9,7 @@ import { alterSystem, conninfoOf, ownedConnection, type Connection } from './dat
 import { notApplicable } from './exceptions.js';
 import { becomes } from './polling.js';
 import { Lateness } from './lateness.js';
-import { problemsOf, type ClusterSetup, type Scenario, type Step } from './language.js';
+import { problemsOf, type ClusterSetup, type Operation, type Scenario, type Step } from './language.js';
 import { withoutStillborn } from './races.js';
 import { parseRegistration, type WorkerFields } from './registration.js';
 import { ScenarioRun } from './scenario-run.js';
@@ -89,7 +89,7 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
     await setUp(run, options.connection);
     lateness.begin();
     run.runQueue.begin();
-    for (const step of scenario.setup.steps) await STEPS[step.op]?.(run, step);
+    for (const step of scenario.setup.steps) await STEPS[step.op as Operation](run, step);
     differences = await settle(run);
   } catch (err) {
     options.signal.throwIfAborted();

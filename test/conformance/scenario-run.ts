@@ -2,10 +2,11 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isAlive } from '../helpers/processes.js';
+import { childrenOf, isAlive, titleOf } from '../helpers/processes.js';
 import type { Cluster } from './cluster.js';
 import { monotonicMs, readEvents, type WorkerEvent } from './event-file.js';
 import { registeredWorkers, type Scenario, type Step } from './language.js';
+import { logName } from './log-names.js';
 import type { LogRecord } from './server-log.js';
 import { RunQueue } from './run-queue.js';
 import { OracleSession } from './sessions.js';
@@ -18,6 +19,12 @@ export interface RegisteredWorker {
   readonly handle: BackgroundWorkerHandle | null;
   /** When it was registered, by the clock of the log. */
   readonly askedMs: number;
+}
+
+/** How long a look was repeated until it was the recorded one. */
+export interface SlowLook {
+  readonly what: string;
+  readonly ms: number;
 }
 
 /** What an operation of the language does. */
@@ -39,6 +46,7 @@ export class ScenarioRun {
   readonly notes: string[] = [];
   /** How long the postmasters waited for a processor. */
   readonly runQueue = new RunQueue(() => [...this.clusters.values()].flatMap(({ pid }) => pid ?? []));
+  #slowestLook: SlowLook | null = null;
   readonly #sessions = new Map<string, OracleSession>();
   readonly #backends = new Map<number, string>();
   readonly #lines: RunnerLine[] = [];
@@ -51,6 +59,15 @@ export class ScenarioRun {
     this.eventFolder = join(base, 'ev');
     this.eventFile = join(this.eventFolder, 'events');
     mkdirSync(this.eventFolder, { mode: 0o700 });
+  }
+
+  /** What a look was to show came so long after the first one. */
+  tookToShow(what: string, ms: number): void {
+    if (ms > (this.#slowestLook?.ms ?? 0)) this.#slowestLook = { what: what.trim(), ms: Math.round(ms) };
+  }
+
+  get slowestLook(): SlowLook | null {
+    return this.#slowestLook;
   }
 
   say(text: string): void {
@@ -115,19 +132,26 @@ export class ScenarioRun {
   /** What the log calls a worker, as livesOf has it. */
   logNameOf(worker: string): string {
     const { id, setup } = this.scenario;
-    const fields = registeredWorkers(setup).find(({ w = 'w' }) => w === worker);
-    return (fields?.rawname ?? fields?.name ?? worker).replaceAll(`${id}.`, '');
+    const fields = registeredWorkers(setup).find(({ w = 'w' }) => w === worker) ?? { w: worker };
+    return logName(id, fields);
   }
 
-  /** The process that a scenario means: a worker's latest, `postmaster`, `sess:NAME`. Null where there has been none. */
+  /** The process that a scenario means: a worker's latest, `postmaster`, `sess:NAME`, `aux:TEXT`. Null where there has been none. */
   pidOf(who: string, on?: string): number | null {
     if (who === 'postmaster') return this.cluster(on).pid;
+    if (who.startsWith('aux:')) return this.#auxiliary(who.slice('aux:'.length), on);
     if (who.startsWith('sess:')) {
       const name = who.slice('sess:'.length);
       return [...this.#backends].findLast(([, session]) => session === name)?.[0] ?? null;
     }
     const events = this.eventsOf(who);
     return (events.findLast(({ text }) => text.startsWith('main run=')) ?? events.at(-1))?.pid ?? null;
+  }
+
+  /** A postmaster's child whose title has the text. */
+  #auxiliary(text: string, on?: string): number | null {
+    const { pid } = this.cluster(on);
+    return pid === null ? null : (childrenOf(pid).find((child) => titleOf(child).includes(text)) ?? null);
   }
 
   isAlive(who: string, on?: string): boolean {

@@ -8,7 +8,7 @@
 /** What a letter takes. */
 type Argument = 'none' | 'number' | 'text' | 'names' | 'disposition' | 'loop';
 
-const COMMANDS: Readonly<Record<string, Argument>> = {
+const COMMANDS = {
   U: 'none', // unblock signals
   B: 'none', // block signals
   s: 'number', // sleep so many ms, going on after signals
@@ -40,10 +40,13 @@ const COMMANDS: Readonly<Record<string, Argument>> = {
   D: 'text', // register the worker that a file describes, and wait for it
   W: 'text', // wait for a file
   l: 'text', // log a line
-};
+} as const satisfies Readonly<Record<string, Argument>>;
+
+export type Letter = keyof typeof COMMANDS;
+export const LETTERS: readonly string[] = Object.keys(COMMANDS);
 
 export interface Command {
-  readonly letter: string;
+  readonly letter: Letter;
   /** The number of ms, the status, the signal: whatever the letter takes. */
   readonly number: number;
   /** Text, the flags of a loop, or the letter of a disposition. */
@@ -72,12 +75,11 @@ export function commandsOfRun(script: string, k: number): Command[] {
 }
 
 function parseCommand(source: string): Command {
-  const letter = source[0] as string;
+  const letter = source[0] as Letter;
   const rest = source.slice(1);
   const plain = { letter, number: 0, text: '', names: [] };
-  const argument = COMMANDS[letter];
-  if (argument === undefined) throw new ScriptError(`unrecognized script command "${source}"`);
-  switch (argument) {
+  if (!Object.hasOwn(COMMANDS, letter)) throw new ScriptError(`unrecognized script command "${source}"`);
+  switch (COMMANDS[letter]) {
     case 'none':
       if (rest !== '') throw new ScriptError(`script command "${source}" takes nothing`);
       return plain;

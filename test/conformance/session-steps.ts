@@ -5,7 +5,7 @@ import { BGWH_NOT_YET_STARTED, BGWH_POSTMASTER_DIED, BGWH_STARTED } from '../../
 import type { Session } from '../../dist/session/client.js';
 import { REST_MS, caughtUp, hasSpoken, livesOfWorker, nextRecorded, patience, seenAsRecorded } from './patience.js';
 import { within } from './polling.js';
-import { workerNames, type Step } from './language.js';
+import { workerNames, type Operation, type Step } from './language.js';
 import { LIBRARY, registrationOf, type Registration } from './registration.js';
 import type { RegisteredWorker, ScenarioRun, StepAction } from './scenario-run.js';
 import type { OracleSession } from './sessions.js';
@@ -181,7 +181,13 @@ function libraryStep(label: (step: Step) => string, fn: string, text: (result: u
   };
 }
 
-export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
+export type SessionOperation = Extract<
+  Operation,
+  | ('open' | 'close' | 'reg' | 'reg_static' | 'sql' | 'hook_usr1' | 'usr1' | 'await')
+  | ('status' | 'wait_status' | 'terminate' | 'handle' | 'wait_startup' | 'wait_shutdown')
+>;
+
+export const SESSION_STEPS: Readonly<Record<SessionOperation, StepAction>> = {
   open: async (run, step) => {
     const session = run.session(step.s, step.on);
     if (session.isOpen) return;
@@ -257,9 +263,13 @@ export const SESSION_STEPS: Readonly<Record<string, StepAction>> = {
         return null;
       },
     );
-    for (const deadline = performance.now() + REST_MS; run.scenario.stable && session.isOpen && performance.now() < deadline;) {
+    const began = performance.now();
+    for (const deadline = began + REST_MS; run.scenario.stable && session.isOpen && performance.now() < deadline;) {
       await look(run, step);
-      if (count >= wanted) break;
+      if (count >= wanted) {
+        run.tookToShow(`${session.name}: ${USR1_COUNT}${wanted}`, performance.now() - began);
+        break;
+      }
       await sleep(POLL_MS, undefined, { signal: run.signal });
     }
     await libraryStep(

@@ -4,13 +4,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { childrenOf, titleOf } from '../helpers/processes.js';
+import { titleOf } from '../helpers/processes.js';
 import { alterSystem, baseBackup } from './database.js';
-import type { Step } from './language.js';
+import type { Operation, Step } from './language.js';
 import { allAtRest, atRest, caughtUp, patience, seenAsRecorded, silentInCrash } from './patience.js';
 import { becomes } from './polling.js';
 import type { ScenarioRun, StepAction } from './scenario-run.js';
-import { SESSION_STEPS } from './session-steps.js';
+import { SESSION_STEPS, type SessionOperation } from './session-steps.js';
 
 const WAIT_MS = 8000;
 const START_MS = 40_000;
@@ -23,20 +23,10 @@ function signalNumber(sig: string | number): number {
   return number;
 }
 
-/** A postmaster's child whose title has the text. */
-function auxiliary(run: ScenarioRun, text: string, on?: string): number | null {
-  const { pid } = run.cluster(on);
-  return pid === null ? null : (childrenOf(pid).find((child) => titleOf(child).includes(text)) ?? null);
-}
-
-function pidOf(run: ScenarioRun, { on }: Step, who: string): number | null {
-  return who.startsWith('aux:') ? auxiliary(run, who.slice('aux:'.length), on) : run.pidOf(who, on);
-}
-
 async function sendSignal(run: ScenarioRun, step: Step, group: boolean): Promise<void> {
   const who = one(step.who);
   await ready(run, who, step.sig);
-  const pid = pidOf(run, step, who);
+  const pid = run.pidOf(who, step.on);
   const text = `${group ? 'killpg' : 'kill'} -${step.sig} ${who}`;
   if (pid === null) {
     run.say(`${text} -> (no process)`);
@@ -73,7 +63,7 @@ const MASKS = ['SigPnd', 'ShdPnd', 'SigBlk', 'SigIgn', 'SigCgt'];
  */
 async function masks(run: ScenarioRun, step: Step): Promise<string> {
   const who = one(step.who);
-  const pid = pidOf(run, step, who);
+  const pid = run.pidOf(who, step.on);
   let seen = readMasks(pid);
   if (who === 'postmaster') await becomes(() => /SigBlk=0+ /.test((seen = readMasks(pid))), FORK_MS, run.signal);
   return seen;
@@ -91,7 +81,7 @@ async function start(run: ScenarioRun, step: Step, said: { good: string; bad: (e
   if (started) await alterSystem(cluster.dir, run.scenario.setup.clusters?.[cluster.name] ?? {}).catch((err: unknown) => run.notes.push(String(err)));
 }
 
-const PROCESS_STEPS: Readonly<Record<string, StepAction>> = {
+const PROCESS_STEPS: Readonly<Record<Exclude<Operation, SessionOperation>, StepAction>> = {
   sleep: (run, { ms }) => sleep(ms, undefined, { signal: run.signal }),
   touch: (run, { file, text }) => {
     const { id } = run.scenario;
@@ -141,7 +131,7 @@ const PROCESS_STEPS: Readonly<Record<string, StepAction>> = {
   ps: async (run, step) => {
     const who = one(step.who);
     await ready(run, who);
-    const pid = pidOf(run, step, who);
+    const pid = run.pidOf(who, step.on);
     run.say(`ps title of ${who}: [${pid === null ? '' : titleOf(pid).trim()}]`);
   },
   masks: async (run, step) => {
@@ -162,4 +152,4 @@ const PROCESS_STEPS: Readonly<Record<string, StepAction>> = {
 };
 
 /** What each operation of the language does. */
-export const STEPS: Readonly<Record<string, StepAction>> = { ...PROCESS_STEPS, ...SESSION_STEPS };
+export const STEPS: Readonly<Record<Operation, StepAction>> = { ...PROCESS_STEPS, ...SESSION_STEPS };

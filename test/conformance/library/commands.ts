@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as bgworker from 'bgworker';
 import { parseRegistration } from '../registration.js';
-import type { Command } from '../script.js';
+import type { Command, Letter } from '../script.js';
 import { descriptors, entry, ids, masks, title } from './facts.js';
 import { latchLoop } from './latch-loop.js';
 import { event, notifyPidOf, oracle, toWorker } from './oracle.js';
@@ -28,9 +28,7 @@ export class ScriptedWorker {
 
   /** True where the script returns from main here. */
   async run(command: Command): Promise<boolean> {
-    const action = ACTIONS[command.letter];
-    if (action === undefined) throw new Error(`script command "${command.letter}" is not implemented`);
-    await action(this, command);
+    await ACTIONS[command.letter](this, command);
     return command.letter === 'r';
   }
 
@@ -55,7 +53,7 @@ const SIGNALS = Array.from({ length: 31 }, (_, index) => index + 1);
 /** SIGURG wakes waits; nothing of it reaches a program. */
 const SIGURG = 23;
 
-const ACTIONS: Readonly<Record<string, Action>> = {
+const ACTIONS: Readonly<Record<Letter, Action>> = {
   U: ({ tell }) => {
     bgworker.backgroundWorkerUnblockSignals();
     tell('unblocked');

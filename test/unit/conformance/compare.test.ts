@@ -6,7 +6,7 @@ import { comparable, LINES, notApplicable, SCENARIOS, VALUES } from '../../confo
 import { isMergeOf } from '../../conformance/postmaster-order.js';
 import { terminatedAtStart } from '../../conformance/races.js';
 import type { Life } from '../../conformance/signature.js';
-import { recorded, scenarioWith } from './scenarios.js';
+import { own, recorded, scenarioWith } from './scenarios.js';
 
 const stable = recorded.filter((scenario) => scenario.stable);
 const judged = (scenario: (typeof recorded)[number], signature: readonly string[]): string[] => compare(scenario, { signature });
@@ -17,7 +17,7 @@ function isJudged(scenario: (typeof recorded)[number], line: string): boolean {
 }
 
 describe('the judge', () => {
-  it.each(recorded.map((scenario) => [scenario.id, scenario] as const))('passes %s as it was recorded', (_, scenario) => {
+  it.each([...recorded, ...own].map((scenario) => [scenario.id, scenario] as const))('passes %s as it was recorded', (_, scenario) => {
     expect(judged(scenario, scenario.signature)).toEqual([]);
   });
 

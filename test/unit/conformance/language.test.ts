@@ -1,20 +1,37 @@
 // The format of scenarios: what is accepted, and that nothing unknown is skipped in silence. Pure; see test/conformance/language.ts.
 
 import { describe, expect, it } from 'vitest';
-import { problemsOf, type Step } from '../../conformance/language.js';
+import { problemsOf, registeredWorkers, type Step } from '../../conformance/language.js';
 import { usesDatabase } from '../../conformance/runner.js';
+import { LETTERS, parseScript } from '../../conformance/script.js';
 import { STEPS } from '../../conformance/steps.js';
-import { recorded, scenarioWith } from './scenarios.js';
+import { own, recorded, scenarioWith } from './scenarios.js';
 
 const withStep = (step: object): string[] => problemsOf(scenarioWith({ setup: { steps: [step as Step] } }));
 
 describe('the scenario language', () => {
-  it.each(recorded.map((scenario) => [scenario.id, scenario] as const))('understands %s', (_, scenario) => {
+  it.each([...recorded, ...own].map((scenario) => [scenario.id, scenario] as const))('understands %s', (_, scenario) => {
     expect(problemsOf(scenario)).toEqual([]);
   });
 
-  it('does what it understands', () => {
-    for (const step of recorded.flatMap(({ setup }) => setup.steps)) expect(STEPS).toHaveProperty(step.op);
+  // From the tables of the oracle's description. That each letter has an action in the worker library the compiler sees (library/commands.ts).
+  const operations =
+    'open close reg reg_static status wait_startup wait_shutdown terminate handle await wait_status hook_usr1 usr1 wait_ev wait_log kill killpg pm ' +
+    'wait_pm_exit alive wait_gone ps masks sql start try_start basebackup sleep touch';
+  const letters = 'UBsipxe_EFPAVkLMGftnCOQTHcZDWlr';
+  const flags = 'dxc1qn';
+
+  it('has each operation and each script command of its description, and no others', () => {
+    expect(Object.keys(STEPS).toSorted()).toEqual(operations.split(' ').toSorted());
+    expect(LETTERS.toSorted()).toEqual(letters.split('').toSorted());
+  });
+
+  it('is used whole by the scenarios, so that nothing of it is carried out by nobody', () => {
+    const all = [...recorded, ...own];
+    expect(new Set(all.flatMap(({ setup }) => setup.steps.map(({ op }) => op)))).toEqual(new Set(operations.split(' ')));
+    const commands = all.flatMap(({ setup }) => registeredWorkers(setup)).flatMap(({ script = '' }) => parseScript(script).flat());
+    expect(new Set(commands.map(({ letter }) => letter))).toEqual(new Set(letters.split('')));
+    expect(new Set(commands.filter(({ letter }) => letter === 'L').flatMap(({ text }) => text.split('')))).toEqual(new Set(flags.split('')));
   });
 
   it.each([

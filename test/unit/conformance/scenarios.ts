@@ -1,11 +1,16 @@
-// The recorded scenarios, and small ones made up, for the tests of the judge.
+// The recorded scenarios, those that we have written ourselves, and small ones made up, for the tests of the judge.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scenario } from '../../conformance/language.js';
 import { projectRoot } from '../../helpers/paths.js';
 
-export const recorded: readonly Scenario[] = JSON.parse(readFileSync(join(projectRoot, 'test/conformance/scenarios.json'), 'utf8')) as Scenario[];
+const read = (file: string): readonly Scenario[] => JSON.parse(readFileSync(join(projectRoot, 'test/conformance', file), 'utf8')) as Scenario[];
+
+/** What a real PostgreSQL did. */
+export const recorded: readonly Scenario[] = read('scenarios.json');
+/** For what no recorded scenario uses; each is what the oracle's description and the contract say, and no more. */
+export const own: readonly Scenario[] = read('own-scenarios.json');
 
 export function scenarioWith(fields: Partial<Scenario>): Scenario {
   return {

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { BGWH_STARTED, BGWH_STOPPED } from '../../../dist/constants.js';
 import type { Cluster } from '../../conformance/cluster.js';
 import { appendEvent } from '../../conformance/event-file.js';
-import type { Scenario, Step } from '../../conformance/language.js';
+import type { Operation, Scenario, Step } from '../../conformance/language.js';
 import { hasSpoken } from '../../conformance/patience.js';
 import { ScenarioRun, type RegisteredWorker } from '../../conformance/scenario-run.js';
 import type { OracleSession } from '../../conformance/sessions.js';
@@ -50,7 +50,7 @@ class Run extends ScenarioRun {
   }
 
   async take(step: Step): Promise<string | undefined> {
-    await STEPS[step.op]?.(this, step);
+    await STEPS[step.op as Operation](this, step);
     return this.lastSaid;
   }
 }
