@@ -136,12 +136,12 @@ describe('restarts', () => {
   const history = { starts: 2, exits: ['exited with exit code 1', '(not seen)'], restart_gaps_s: [1], start_to_start_s: [1.1] };
   const scenario = scenarioWith({ workers: { w: history }, setup: { steps: [{ op: 'reg', w: 'w', restart: 1 }] } });
   const record = (epochMs: number, message: string) => ({ epochMs, pid: 1, code: '00000', level: 'LOG', message });
-  const after = (gapMs: number, log: ReturnType<typeof record>[] = [], waitedMs: (fromMs: number) => number = () => 0): string[] => {
+  const after = (gapMs: number, log: ReturnType<typeof record>[] = [], waitedMs: (fromMs: number) => number = () => 0, like = scenario): string[] => {
     const lives: Life[] = [
       { startedMs: 0, exit: 'exited with exit code 1', exitedMs: 100, pid: null },
       { startedMs: 100 + gapMs, exit: null, exitedMs: null, pid: null },
     ];
-    return compare(scenario, { signature: [], lives: new Map([['w', lives]]), log, waitedMs });
+    return compare(like, { signature: [], lives: new Map([['w', lives]]), log, waitedMs });
   };
 
   it.each([1000, 1190])('may come %i ms after the exit', (gap) => expect(after(gap)).toEqual([]));
@@ -150,6 +150,16 @@ describe('restarts', () => {
   it('come soon after a crash cycle, whatever the interval', () => {
     expect(after(300, [record(200, 'all server processes terminated; reinitializing')])).toEqual([]);
     expect(after(900, [record(200, 'all server processes terminated; reinitializing')])).toEqual([expect.stringMatching(/not in under 0.5 s/)]);
+  });
+
+  it('come soon after the exit that began a crash cycle, where the recorded one did', () => {
+    const cycle = [record(105, 'terminating any other active server processes'), record(600, 'all server processes terminated; reinitializing')];
+    const quick = { ...scenario, workers: { w: { ...history, restart_gaps_s: [0.02] } } };
+    expect(after(450, cycle.with(1, record(500, 'all server processes terminated; reinitializing')), undefined, quick)).toEqual([]);
+    expect(after(600, cycle, undefined, quick)).toEqual([expect.stringMatching(/came back 0\.59 s after crash cycle 1, not in under 0\.5 s/)]);
+    expect(after(600, cycle, () => 150, quick)).toEqual([]);
+    // A child resisted, there too: what counts is the time from then on.
+    expect(after(600, cycle)).toEqual([]);
   });
 
   it('may be later by as long as the postmaster had no processor, and by no more; never sooner', () => {
