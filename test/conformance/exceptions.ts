@@ -105,8 +105,9 @@ export const SCENARIOS: readonly { readonly when: (scenario: Scenario) => boolea
     reason: 'the built-in logical replication launcher, which takes a slot and a process: there is no launcher here',
   },
   {
-    when: ({ setup }) => setup.steps.some(({ who }) => [who].flat().some((name) => AUXILIARY.test(name ?? ''))),
-    reason: 'an auxiliary process of PostgreSQL gets a signal: there is none here but the startup process',
+    when: ({ setup }) => setup.steps.some(({ who }) => [who].flat().some((name) => isAuxiliary(name ?? ''))),
+    reason:
+      'a step is about an auxiliary process of PostgreSQL: it signals it, asks whether it is there (alive, wait_gone), or reads its title or signal masks (ps, masks); there is none here but the startup process',
   },
   {
     when: (scenario) => runsOf(scenario).some((run) => run.filter(({ letter }) => CONNECT.test(letter)).length > 1),
@@ -119,7 +120,16 @@ export const SCENARIOS: readonly { readonly when: (scenario: Scenario) => boolea
   },
 ];
 
-const AUXILIARY = /^aux:(?!startup)/;
+/** Titles of the processes that PostgreSQL has besides backends and workers, but for the startup process. */
+const TITLES = ['checkpointer', 'background writer', 'walwriter', 'autovacuum launcher', 'autovacuum worker', 'logical replication launcher'];
+const MORE_TITLES = ['archiver', 'stats collector', 'logger', 'walreceiver', 'walsender'];
+
+/** A postmaster's child whose title has the text may be a worker of the scenario's, too. */
+function isAuxiliary(name: string): boolean {
+  const text = name.startsWith('aux:') ? name.slice('aux:'.length) : '';
+  return text !== '' && [...TITLES, ...MORE_TITLES].some((title) => title.includes(text));
+}
+
 const CONNECT = /^[CO]$/;
 
 /** Every run of every script that a scenario has. */

@@ -224,6 +224,12 @@ describe('the list of exceptions', () => {
     for (const { reason } of [...LINES, ...VALUES, ...SCENARIOS]) expect(reason).toMatch(/\w+ \w+/);
   });
 
+  it('leaves out steps about auxiliary processes of PostgreSQL, whatever they ask, and no others', () => {
+    const asking = (op: string, who: string | string[]): string | null => notApplicable(scenarioWith({ setup: { steps: [{ op, who }] } }));
+    for (const who of ['aux:checkpointer', 'aux:wal', ['w', 'aux:logical replication launcher']]) expect(asking('alive', who)).toMatch(/auxiliary/);
+    for (const who of ['aux:startup', 'aux:x.y.w', 'w', 'postmaster', 'sess:s1']) expect(asking('kill', who)).toBeNull();
+  });
+
   it('lets at most one scenario in twelve go', () => {
     expect(recorded.filter((scenario) => notApplicable(scenario) !== null).length * 12).toBeLessThanOrEqual(recorded.length);
   });
