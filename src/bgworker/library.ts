@@ -7,7 +7,7 @@ import { extname, isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { checkLibraryPermissions } from './library-permissions.js';
-import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_UNDEFINED_FILE, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
+import { ERRCODE_FEATURE_NOT_SUPPORTED, ERRCODE_INTERNAL_ERROR, ERRCODE_UNDEFINED_FILE, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
 import { ErrorData } from '../elog/error-data.js';
 import { libDir } from '../globals.js';
 import { getConfigOption } from '../guc/guc.js';
@@ -145,7 +145,7 @@ export function libraryFunction(library: Library, functionName: string): (...arg
 /** Loads a library and finds a function in it: what `bgw_library_name` and `bgw_function_name` mean. */
 export async function loadExternalFunction(libraryName: string, functionName: string): Promise<(...args: never[]) => unknown> {
   if (libraryName === BUILT_IN) {
-    throw new ErrorData({ code: ERRCODE_UNDEFINED_FUNCTION, message: `internal function "${functionName}" not found` });
+    throw new ErrorData({ code: ERRCODE_INTERNAL_ERROR, message: `internal function "${functionName}" not found` });
   }
   return libraryFunction(await loadLibrary(libraryName), functionName);
 }

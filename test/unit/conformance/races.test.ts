@@ -6,7 +6,7 @@ import type { WorkerEvent } from '../../conformance/event-file.js';
 import type { Step } from '../../conformance/language.js';
 import { quickWorkers, terminatedAtStart, withoutStillborn } from '../../conformance/races.js';
 import type { LogRecord } from '../../conformance/server-log.js';
-import { compareCodes } from '../../conformance/sqlstates.js';
+import { compareCodes, uncheckedCodes } from '../../conformance/sqlstates.js';
 import { recorded, scenarioWith } from './scenarios.js';
 
 const withSteps = (steps: readonly Step[], signature: readonly string[] = []) => scenarioWith({ setup: { steps }, signature });
@@ -79,5 +79,29 @@ describe('SQLSTATEs of the log', () => {
     ]);
     expect(compareCodes([record('XX000', 'LOG', 'shutting down')])).toEqual(['SQLSTATE XX000 instead of 00000: LOG:  shutting down']);
     expect(compareCodes([record('XX000', 'FATAL', 'terminating background worker "w" due to administrator command')])).toHaveLength(1);
+  });
+
+  it.each([
+    ['53300', 'FATAL', 'sorry, too many clients already'],
+    ['53400', 'LOG', 'no slot available for new worker process'],
+    ['42501', 'FATAL', 'permission denied for database "postgres"'],
+    ['55000', 'FATAL', 'database "template0" is not currently accepting connections'],
+    ['XX000', 'ERROR', 'internal function "nothing" not found'],
+    ['55P02', 'LOG', 'parameter "max_worker_processes" cannot be changed without restarting the server'],
+  ])('%s: %s: %s', (code, level, message) => {
+    expect(compareCodes([record(code, level, message)])).toEqual([]);
+    expect(compareCodes([record('22012', level, message)])).toHaveLength(1);
+    expect(uncheckedCodes([record(code, level, message)])).toEqual([]);
+  });
+
+  it('that nobody has looked up are named, and are no difference', () => {
+    const log = [record('42P07', 'ERROR', 'relation "t" already exists'), record('00000', 'NOTICE', 'some words'), record('00000', 'LOG', 'others')];
+    expect(compareCodes([...log, ...log])).toEqual([]);
+    expect(uncheckedCodes([...log, ...log])).toEqual(['SQLSTATE 42P07 was not checked: ERROR:  relation "t" already exists']);
+  });
+
+  it('of a library that cannot be loaded is the one of whatever system call failed last', () => {
+    const log = [record('58P01', 'ERROR', 'could not load library "x": no')];
+    expect([...compareCodes(log), ...uncheckedCodes(log)]).toEqual([]);
   });
 });
