@@ -1,7 +1,9 @@
 // docs/conformance.md, as the judge writes it: the table of a run, and the lists of exceptions.ts. Pure.
 
 import { LINES, MASK_BITS, SCENARIOS, VALUES } from './exceptions.js';
+import { disagreements } from './repeat.js';
 import { countByGroup } from './report.js';
+import { EARLY_S } from './restarts.js';
 import type { Result, Verdict } from './runner.js';
 
 const HEAD = `# Conformance
@@ -18,6 +20,7 @@ any behaviour that the rules allow.
 | --- | --- |
 | \`npm run conformance\` | all of them |
 | \`npm run conformance -- FILE…\` | scenario files of the same format; words that the judge does not know are an error that names file, scenario and step |
+| \`npm run conformance -- test/conformance/own-scenarios.json\` | scenarios of our own, for what no recorded one uses; what must be seen is written by hand, from the description of the language and from PostgreSQL's rules |
 | \`npm run conformance -- --only REGEX\`, \`--group G\` | some of them |
 | \`npm run conformance -- --repeat 10 --busy\` | ten runs with every processor busy; fails where a verdict is not the same in all |
 | \`npm run conformance -- --json\` | the verdicts as JSON |
@@ -40,6 +43,11 @@ depend on who else is at work:
   come too soon does not go away.
 - What comes late because the postmaster was ready to run and had no processor is not late: the kernel counts that time (\`/proc/PID/schedstat\`), the judge reads it
   every 10 ms, and takes it off the pause before a restart; and where it had none when a worker had ended, the line of that came late, and the pause looks shorter.
+- A restart may look ${EARLY_S * 1000} ms sooner than its interval: the line of the exit is written a moment after the exit was noted.
+- A crash cycle's 0.5 s are counted from the exit that began the cycle where the recorded restart came as soon after that; where it did not (a child resists, and is
+  killed after five seconds), from the line that says that all are gone.
+- A look (at a status, at processes, at a count of signals) that had to be repeated is repeated in silence, but the longest such wait of a run stands in its
+  summary; where \`--busy\` is not asked for, each one above a second does.
 - A session that polls may miss a worker that lived between two of its looks. Such a life counts as seen where the log has it begin after one look and end before
   the next (PostgreSQL's own polls may miss it, too).
 - A worker that a crash cycle kills at its birth may have said something, and may not: it is forked in one pass with the one that crashed.
@@ -61,15 +69,36 @@ function table(head: readonly string[], rows: readonly (readonly (string | numbe
   return [row(...head), row(...head.map(() => '---')), ...rows.map((cells) => row(...cells))].join('\n');
 }
 
-export function documentText(results: readonly Result[], { date, node }: { date: Date; node: string }): string {
+export interface Circumstances {
+  readonly date: Date;
+  readonly node: string;
+  /** Every processor was kept busy. */
+  readonly busy: boolean;
+}
+
+/** `10 runs, every processor busy, the same verdict each time`: what one run cannot show, from the runs themselves. */
+function runsText(runs: readonly (readonly Result[])[], busy: boolean): string {
+  const differing = disagreements(runs);
+  const same = differing.length === 0 ? 'the same verdict each time' : `NOT the same verdict each time (${differing.join('; ')})`;
+  const parts = [
+    `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}`,
+    ...(busy ? ['every processor busy'] : []),
+    ...(runs.length > 1 ? [same] : []),
+  ];
+  return parts.join(', ');
+}
+
+/** The table is that of the first run. */
+export function documentText(runs: readonly (readonly Result[])[], { date, node, busy }: Circumstances): string {
+  const results = runs[0] ?? [];
   const total = (verdict: Verdict): number => results.filter((result) => result.verdict === verdict).length;
   const groups = [...countByGroup(results)].map(([group, count]) => [group, ...VERDICTS.map((verdict) => count[verdict])]);
-  const discarded = results.reduce((sum, result) => sum + result.discarded.length, 0);
+  const discarded = runs.flat().reduce((sum, result) => sum + result.discarded.length, 0);
   const without = results.filter(({ verdict }) => verdict === 'not applicable');
   return [
     HEAD,
     '## The table\n',
-    `${date.toISOString().slice(0, 10)}, Node ${node.slice(1)}. Tries that did not count: ${discarded}.\n`,
+    `${date.toISOString().slice(0, 10)}, Node ${node.slice(1)}. ${runsText(runs, busy)}. Tries that did not count: ${discarded}.\n`,
     table(['Group', 'Passed', 'Failed', 'Not applicable'], [...groups, ['**all**', ...VERDICTS.map(total)]]),
     '',
     exceptionsText(),

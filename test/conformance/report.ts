@@ -30,8 +30,11 @@ export function scenarioText({ id, group, verdict, seconds, reasons, lateMs, dis
   return [head, ...reasons, ...(kept === undefined ? [] : [`kept in ${kept}`])].join('\n        ');
 }
 
-/** The table, and the line with the sums that ends the report. */
-export function summaryText(results: readonly Result[]): string {
+/** Publication that takes longer than this on a machine that nobody has made busy is worth a look. */
+const SLOW_LOOK_MS = 1000;
+
+/** The table, and the line with the sums that ends the report. `busy`: the processors were kept busy. */
+export function summaryText(results: readonly Result[], { busy = false }: { busy?: boolean } = {}): string {
   const groups = countByGroup(results);
   const width = Math.max(5, ...[...groups.keys()].map((group) => group.length));
   const row = (name: string, ...cells: (string | number)[]): string =>
@@ -47,6 +50,7 @@ export function summaryText(results: readonly Result[]): string {
     '',
     ...(failed.length === 0 ? [] : [`failed: ${failed.join(' ')}`, '']),
     ...discardedText(results),
+    ...notesText(results, busy),
     `${total('passed')} passed, ${total('failed')} failed, ${total('not applicable')} skipped`,
   ].join('\n');
 }
@@ -61,6 +65,20 @@ function discardedText(results: readonly Result[]): string[] {
   );
   const tries = results.reduce((sum, { discarded }) => sum + discarded.length, 0);
   return lines.length === 0 ? [] : [`tries that did not count, as the judge was late: ${tries}`, ...lines, ''];
+}
+
+/** What a passed scenario may have to say. */
+function notesText(results: readonly Result[], busy: boolean): string[] {
+  const looks = results.flatMap(({ id, slowestLook }) => (slowestLook === null ? [] : [{ id, ...slowestLook }])).toSorted((a, b) => b.ms - a.ms);
+  const slow = looks.filter(({ ms }, index) => index === 0 || (!busy && ms > SLOW_LOOK_MS));
+  const notes = [
+    ...slow.map(
+      ({ id, what, ms }, index) =>
+        `${index === 0 ? 'the longest wait until a look was the recorded one' : `longer than ${SLOW_LOOK_MS} ms, too`}: ${ms} ms, ${id}, "${what}"`,
+    ),
+    ...new Set(results.flatMap(({ unchecked }) => unchecked)),
+  ];
+  return notes.length === 0 ? [] : ['notes:', ...notes.map((line) => `  ${line}`), ''];
 }
 
 export function summaryJson(results: readonly Result[]): string {

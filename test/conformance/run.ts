@@ -97,13 +97,13 @@ async function main(argv: readonly string[]): Promise<number> {
     load?.stop();
   }
   if (stop.signal.aborted) return 130;
-  if (options.writeDocs) writeDocument(runs[0] ?? []);
+  if (options.writeDocs) writeDocument(runs, options);
   return disagreements(runs).length > 0 || runs.some((results) => results.some(({ verdict }) => verdict === 'failed')) ? 1 : 0;
 }
 
 /** As the format gate wants it. */
-function writeDocument(results: readonly Result[]): void {
-  writeFileSync(DOCUMENT, documentText(results, { date: new Date(), node: process.version }));
+function writeDocument(runs: readonly (readonly Result[])[], { busy }: Options): void {
+  writeFileSync(DOCUMENT, documentText(runs, { date: new Date(), node: process.version, busy }));
   spawnSync(process.execPath, [join(projectRoot, 'node_modules/prettier/bin/prettier.cjs'), '--write', '--log-level=warn', DOCUMENT], {
     cwd: projectRoot,
     stdio: 'inherit',
@@ -117,7 +117,7 @@ async function judgeRepeatedly(scenarios: readonly Scenario[], options: Options,
     const results = await judgeAll(scenarios, options, signal);
     runs.push(results);
     seconds.push((performance.now() - began) / 1000);
-    process.stdout.write(`${options.json ? summaryJson(results) : summaryText(results)}\n`);
+    process.stdout.write(`${options.json ? summaryJson(results) : summaryText(results, options)}\n`);
   }
   if (options.repeat > 1) (options.json ? process.stderr : process.stdout).write(`${repeatText(runs, seconds)}\n`);
 }

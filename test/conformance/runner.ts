@@ -12,10 +12,11 @@ import { Lateness } from './lateness.js';
 import { problemsOf, type ClusterSetup, type Operation, type Scenario, type Step } from './language.js';
 import { withoutStillborn } from './races.js';
 import { parseRegistration, type WorkerFields } from './registration.js';
-import { ScenarioRun } from './scenario-run.js';
+import { ScenarioRun, type SlowLook } from './scenario-run.js';
 import { parseScript } from './script.js';
 import { livesOf, signatureOf, type Seen } from './signature.js';
 import { needsDatabase } from './sql.js';
+import { uncheckedCodes } from './sqlstates.js';
 import { STEPS } from './steps.js';
 import { tearDown } from './teardown.js';
 
@@ -32,6 +33,10 @@ export interface Result {
   readonly lateMs: number;
   /** Tries that failed while the judge itself was late, and so were not counted. */
   readonly discarded: readonly Discarded[];
+  /** The look that had to be repeated for longest until it was the recorded one. */
+  readonly slowestLook: SlowLook | null;
+  /** Texts in the log whose SQLSTATE the judge does not know. */
+  readonly unchecked: readonly string[];
   /** The folder that was kept. */
   readonly kept?: string;
 }
@@ -56,7 +61,7 @@ const SHOWN_NOISE = 12;
 /** One try. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Result> {
   const started = performance.now();
-  const result = (verdict: Verdict, reasons: readonly string[], more: { lateMs?: number; kept?: string } = {}): Result => ({
+  const result = (verdict: Verdict, reasons: readonly string[], more: Partial<Result> = {}): Result => ({
     id: scenario.id,
     group: scenario.group,
     verdict,
@@ -64,6 +69,8 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     reasons,
     lateMs: 0,
     discarded: [],
+    slowestLook: null,
+    unchecked: [],
     ...more,
   });
   const problems = problemsOf(scenario);
@@ -74,17 +81,20 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   const reason = notApplicable(scenario);
   if (reason !== null) return result('not applicable', [reason]);
   const base = makeTempDir('cf');
-  const { differences, lateMs } = await judge(scenario, base, options);
+  const { differences, ...seen } = await judge(scenario, base, options);
   const kept = options.keep && existsSync(base) ? { kept: base } : {};
-  return result(differences.length === 0 ? 'passed' : 'failed', differences, { lateMs, ...kept });
+  return result(differences.length === 0 ? 'passed' : 'failed', differences, { ...seen, ...kept });
 }
 
+type Judgement = Pick<Result, 'lateMs' | 'slowestLook' | 'unchecked'> & { readonly differences: readonly string[] };
+
 /** The differences. Whatever goes wrong is one, and whatever goes wrong nothing is left. */
-async function judge(scenario: Scenario, base: string, options: RunOptions): Promise<{ differences: string[]; lateMs: number }> {
+async function judge(scenario: Scenario, base: string, options: RunOptions): Promise<Judgement> {
   const deadline = AbortSignal.timeout(timeOf(scenario) + SPARE_MS);
   const run = new ScenarioRun(scenario, base, AbortSignal.any([options.signal, deadline]));
   const lateness = new Lateness();
   let differences: string[];
+  let unchecked: string[] = [];
   try {
     await setUp(run, options.connection);
     lateness.begin();
@@ -99,11 +109,13 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
     lateness.end();
     run.runQueue.end();
     for (const session of run.sessions) await session.close();
-    const noise = [...run.log().noise];
+    const { noise, records } = run.log();
+    unchecked = uncheckedCodes(records);
     if (noise.length > 0) run.notes.push('lines in the log that are no log lines:', ...noise.slice(-SHOWN_NOISE).map((line) => `  ${line}`));
     await tearDown({ clusters: run.clusters.values(), base, keep: options.keep });
   }
-  return { differences: differences.length === 0 ? [] : [...differences, ...run.notes], lateMs: lateness.worstMs };
+  const { slowestLook } = run;
+  return { differences: differences.length === 0 ? [] : [...differences, ...run.notes], lateMs: lateness.worstMs, slowestLook, unchecked };
 }
 
 /** The sum of all that the scenario may wait for. */

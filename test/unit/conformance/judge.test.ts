@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { exceptionsText } from '../../conformance/document.js';
+import { documentText, exceptionsText } from '../../conformance/document.js';
 import { problemsOf } from '../../conformance/language.js';
 import { parseOptions } from '../../conformance/options.js';
 import { disagreements, repeatText } from '../../conformance/repeat.js';
@@ -33,6 +33,8 @@ const result = (id: string, verdict: Verdict, discarded: Result['discarded'] = [
   reasons: [],
   lateMs: 0,
   discarded,
+  slowestLook: null,
+  unchecked: [],
 });
 
 test.each([
@@ -74,6 +76,35 @@ test('runs that do not agree are named, with the verdict in each', () => {
 test('tries that did not count are counted, and what had differed is shown', () => {
   const text = summaryText([result('a', 'passed', [{ lateMs: 70, reasons: ['- one line', '+ another'] }])]);
   expect(text).toContain('tries that did not count, as the judge was late: 1\na, try 1: the judge was 70 ms late, and\n        - one line\n');
+});
+
+test('the document says of how many runs it is, and whether they agreed', () => {
+  const date = new Date('2026-11-23T08:00:00Z');
+  const node = 'v20.20.2';
+  const late = { lateMs: 70, reasons: [] };
+  const runs = [[result('a', 'passed')], [result('a', 'passed', [late])], [result('a', 'passed')]];
+  const first = (list: Result[][], busy: boolean): string | undefined => /## The table\n\n(.*)/.exec(documentText(list, { date, node, busy }))?.[1];
+  expect(first(runs, true)).toBe('2026-11-23, Node 20.20.2. 3 runs, every processor busy, the same verdict each time. Tries that did not count: 1.');
+  expect(first(runs.slice(0, 1), false)).toBe('2026-11-23, Node 20.20.2. 1 run. Tries that did not count: 0.');
+  expect(first([...runs, [result('a', 'failed')]], false)).toContain('4 runs, NOT the same verdict each time (a: passed, passed, passed, failed).');
+});
+
+test('the summary names the look that had to be repeated for longest, and on a quiet machine each one above a second', () => {
+  const slow = (id: string, ms: number): Result => ({ ...result(id, 'passed'), slowestLook: { what: 's1: status w ->', ms } });
+  const results = [slow('a', 1100), slow('b', 1500), slow('c', 900), result('d', 'passed')];
+  const notes = (text: string): string[] => text.split('\n').filter((line) => line.includes(' ms, '));
+  expect(notes(summaryText(results))).toEqual([
+    '  the longest wait until a look was the recorded one: 1500 ms, b, "s1: status w ->"',
+    '  longer than 1000 ms, too: 1100 ms, a, "s1: status w ->"',
+  ]);
+  expect(notes(summaryText(results, { busy: true }))).toHaveLength(1);
+  expect(summaryText([result('d', 'passed')])).not.toContain('notes:');
+});
+
+test('the summary names each text whose SQLSTATE nobody has checked, once', () => {
+  const unchecked = ['SQLSTATE 42P07 was not checked: ERROR:  relation "t" already exists'];
+  const text = summaryText(['a', 'b'].map((id) => ({ ...result(id, 'passed'), unchecked })));
+  expect(text.split(unchecked[0] as string)).toHaveLength(2);
 });
 
 test('the command line: numbers of at least 1', () => {
