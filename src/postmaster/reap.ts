@@ -103,7 +103,8 @@ function forgetChild(d: Draft, child: Child): void {
  *
  * DIFFERS FROM POSTGRES: it stays on as the database's watcher and says by signal that recovery has finished, so its exit is not awaited. An
  * exit 0 still opens, or, when we are open already, only ends the watching. In a smart shutdown that waits for sessions it may go, too;
- * PostgreSQL then goes on to PM_WAIT_BACKENDS without having told the workers to stop.
+ * PostgreSQL then goes on to PM_WAIT_BACKENDS without having told the workers to stop. And an exit 0 in a crash cycle (the SIGQUIT came too late)
+ * ends no cycle: PostgreSQL opens then, and the deaths of those that it has told to quit are its next crash.
  */
 function startupExited(d: Draft, pid: number, status: ExitStatus): void {
   const { state } = d;
