@@ -19,9 +19,13 @@ const STOPPED = 2;
 
 type SessionAction = Exclude<Action, { do: 'open' | 'signal' | 'stop' | 'stop postmaster' | 'signal postmaster' | 'step clock' }>;
 
-/** The descriptor of a plan, as from now. */
-export function descriptorOf(plan: WorkerPlan): Parameters<OpenSession['session']['registerDynamicBackgroundWorker']>[0] {
+type Descriptor = Parameters<OpenSession['session']['registerDynamicBackgroundWorker']>[0];
+
+/** The descriptor of a plan, whose life begins now. The audit is told first: it may read of the worker before anything else happens here. */
+export function descriptorOf(world: World, plan: WorkerPlan): Descriptor {
   const { name, type, behaviour, arg, flags, restartTime, startTime, notify, lifeMs } = plan;
+  const endOfLife = steady() + lifeMs;
+  world.audit.willRegister(plan, endOfLife);
   return {
     name,
     type,
@@ -31,7 +35,7 @@ export function descriptorOf(plan: WorkerPlan): Parameters<OpenSession['session'
     libraryName: LIBRARY,
     functionName: behaviour,
     mainArg: arg,
-    extra: extraOf(steady() + lifeMs),
+    extra: extraOf(endOfLife),
     ...(notify ? { notifyPid: 'self' as const } : {}),
   };
 }
@@ -114,8 +118,7 @@ function performInSession(world: World, opened: OpenSession, action: SessionActi
 export async function register(world: World, opened: OpenSession, plan: WorkerPlan): Promise<KnownHandle | null> {
   const { behaviour, arg, flags, restartTime, startTime } = plan;
   world.note(`register "${plan.name}" ${behaviour}(${arg}) flags ${flags} restart ${restartTime} start ${startTime} in ${opened.session.backendPid}`);
-  world.audit.willRegister(plan);
-  const handle = await opened.session.registerDynamicBackgroundWorker(descriptorOf(plan));
+  const handle = await opened.session.registerDynamicBackgroundWorker(descriptorOf(world, plan));
   world.count(handle === null ? 'registrations without a slot' : 'registrations');
   if (handle === null) return null;
   const known: KnownHandle = { handle, plan, era: opened.era, waiter: plan.notify ? opened : null };
@@ -147,9 +150,8 @@ async function registerBadly(world: World, { session }: OpenSession, fault: numb
 
 async function registerInBackend(world: World, opened: OpenSession, { worker, sync }: { worker: WorkerPlan; sync: boolean }): Promise<void> {
   world.note(`register in backend "${worker.name}"${sync ? ', sync' : ''} in ${opened.session.backendPid}`);
-  world.audit.willRegister(worker);
   world.audit.willTerminate(worker.name);
-  const { notifyPid: _, ...fields } = descriptorOf(worker);
+  const { notifyPid: _, ...fields } = descriptorOf(world, worker);
   const status = await opened.session.call(LIBRARY, 'wholeLife', fields, sync);
   if (status !== STOPPED && status !== -1) world.violation(`the whole life of worker "${worker.name}" ended with ${String(status)}`);
 }

@@ -5,8 +5,8 @@ export interface Behaviour {
   readonly weight: number;
   /** Bounds of `mainArg`: milliseconds mostly, an exit status for those that exit. */
   readonly arg: readonly [low: number, high: number];
-  /** Exit statuses that it brings about by itself. 1 for errors. */
-  readonly exits: readonly number[];
+  /** Exit statuses that it brings about by itself. 1 for errors; `argument`: its argument. */
+  readonly exits: readonly number[] | 'argument';
   /** Signals that it dies of by itself. */
   readonly signals?: readonly number[];
   /** It registers workers, or waits for such, so it needs BGWORKER_SHMEM_ACCESS. */
@@ -33,9 +33,9 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   mixesWaits: { weight: 4, arg: [100, 4000], exits: [0] },
   // End.
   returns: { weight: 6, arg: [0, 0], exits: [0] },
-  procExits: { weight: 6, arg: [0, 1], exits: [0, 1] },
-  processExits: { weight: 4, arg: [0, 1], exits: [0, 1] },
-  callsBack: { weight: 4, arg: [0, 1], exits: [0, 1] },
+  procExits: { weight: 6, arg: [0, 1], exits: 'argument' },
+  processExits: { weight: 4, arg: [0, 1], exits: 'argument' },
+  callsBack: { weight: 4, arg: [0, 1], exits: 'argument' },
   throws: { weight: 4, arg: [0, 0], exits: [1] },
   rejects: { weight: 4, arg: [0, 50], exits: [1] },
   throwsLater: { weight: 3, arg: [0, 300], exits: [1] },
@@ -44,10 +44,10 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   neverSettles: { weight: 2, arg: [0, 0], exits: [1] },
   noSuchFunction: { weight: 2, arg: [0, 0], exits: [1] },
   // Register others.
-  parent: { weight: 5, arg: [0, 3], exits: [0, 1], shmem: true },
-  parentSync: { weight: 3, arg: [0, 3], exits: [0, 1], shmem: true },
+  parent: { weight: 5, arg: [0, 3], exits: [0], shmem: true },
+  parentSync: { weight: 3, arg: [0, 3], exits: [0], shmem: true },
   // Crash: a cycle each, where they have shared memory.
-  exitsDirty: { weight: 0.5, arg: [2, 9], exits: [2, 3, 4, 5, 6, 7, 8, 9] },
+  exitsDirty: { weight: 0.5, arg: [2, 9], exits: 'argument' },
   aborts: { weight: 0.3, arg: [0, 0], exits: [], signals: [SIGABRT] },
   killsItself: { weight: 0.3, arg: [0, 0], exits: [], signals: [SIGKILL] },
   segfaults: { weight: 0.3, arg: [0, 0], exits: [], signals: [SIGSEGV] },

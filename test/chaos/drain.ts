@@ -16,6 +16,7 @@ const PATIENCE_MS = 5000;
 export async function drain(world: World): Promise<void> {
   world.note('drain');
   world.audit.draining = true;
+  world.audit.willFinish();
   writeFileSync(join(world.pm.dir, FINISH_FILE), '');
   world.continueAll();
   const began = performance.now();

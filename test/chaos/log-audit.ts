@@ -4,8 +4,10 @@
 //
 //   registered   "registering background worker" until "unregistering background worker"
 //   running      "starting background worker process" until its exit line, or until a crash cycle has ended everybody
+//
+// It reads later than things happen, so what it takes for a reason had become one by then: a signal that was sent, a life that was over.
 
-import { BEHAVIOURS, STATIC_WORKERS } from './behaviours.js';
+import { BEHAVIOURS, STATIC_WORKERS, type Behaviour } from './behaviours.js';
 import type { WorkerPlan } from './schedule.js';
 
 const SIGNAL_OF_DIRTY_END: Readonly<Record<number, NodeJS.Signals>> = { 3: 'SIGQUIT', 9: 'SIGKILL', 15: 'SIGTERM' };
@@ -16,6 +18,11 @@ const RECORD = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC \[(\d+)\] ([A-Z]+\d?)
 const ABORT_TRACE = /^(-{5} (Native|JavaScript) stack trace -{5}$| ?\d+: )/;
 const EXIT =
   /^(?:background worker "(?:type of )?(.*)"|(server process)) \(PID (\d+)\) (?:exited with exit code (\d+)|was terminated by signal (\d+): .*)$/;
+
+/** Lines that belong to the record before them. */
+const PART_OF_A_RECORD: ReadonlySet<string> = new Set(['DETAIL', 'HINT', 'CONTEXT', 'STATEMENT']);
+/** From when on a worker's worker is told to go, or not at all: by the argument of `parent`. */
+const PARENT_ENDS_CHILD = 2;
 
 /** How a process ended, as its line says. */
 interface End {
@@ -32,7 +39,18 @@ export class LogAudit {
   /** Name → pid, null until the worker has said it. */
   readonly running = new Map<string, number | null>();
   readonly backends = new Set<number>();
-  readonly counts = { starts: 0, exits: 0, sessions: 0, crashCycles: 0, coveredByCrash: 0, escalations: 0, failedForks: 0, reloads: 0 };
+  readonly counts = {
+    starts: 0,
+    said: 0,
+    exits: 0,
+    sessions: 0,
+    sessionEnds: 0,
+    crashCycles: 0,
+    coveredByCrash: 0,
+    escalations: 0,
+    failedForks: 0,
+    reloads: 0,
+  };
   /** The heap of the postmaster after a collection, by its number. */
   readonly heapKb = new Map<number, number>();
   /** Crash cycles that are over. */
@@ -47,22 +65,33 @@ export class LogAudit {
 
   /** After a fast or an immediate request. */
   #closed = false;
+  /** There is a file that tells everybody who starts to return. */
+  #finishing = false;
   readonly #postmaster: number;
+  readonly #now: () => number;
   readonly #plans = new Map<string, WorkerPlan>();
+  readonly #endsOfLife = new Map<string, number>();
   readonly #starts = new Map<string, number>();
   readonly #terminated = new Set<string>();
   readonly #signalled = new Map<number, Set<NodeJS.Signals>>();
   #lastStart: string | null = null;
   #lastEnd: End | null = null;
 
-  constructor(postmaster: number) {
+  /** @param now the clock by which ends of lives are meant: `steady` */
+  constructor(postmaster: number, now: () => number) {
     this.#postmaster = postmaster;
+    this.#now = now;
   }
 
   // --- what the caller does -------------------------------------------------------------------------------------------------------------
 
-  willRegister(plan: WorkerPlan): void {
+  /** From `endOfLife` on it returns when it is started. */
+  willRegister(plan: WorkerPlan, endOfLife: number): void {
     this.#plans.set(plan.name, plan);
+    this.#endsOfLife.set(plan.name, endOfLife);
+  }
+  willFinish(): void {
+    this.#finishing = true;
   }
   willTerminate(name: string): void {
     this.#terminated.add(name);
@@ -89,8 +118,16 @@ export class LogAudit {
       return;
     }
     const [, pid, level, message] = record as unknown as [string, string, string, string];
+    if (PART_OF_A_RECORD.has(level)) return;
     if (Number(pid) === this.#postmaster) this.#postmasterSays(level, message);
     else this.#childSays(Number(pid), level, message);
+  }
+
+  /** At the end of a long run: was anything heard at all? Otherwise nothing was judged, and an expression above has gone blind. */
+  expectEvidence(): void {
+    for (const what of ['starts', 'said', 'exits', 'sessions', 'sessionEnds'] as const) {
+      if (this.counts[what] === 0) this.#violation(`there was nothing to judge: no ${what}`);
+    }
   }
 
   #violation(text: string): void {
@@ -101,6 +138,7 @@ export class LogAudit {
     if (level === 'PANIC') this.#violation(`PANIC of ${pid}: ${message}`);
     const start = /^@(.*) start$/.exec(message)?.[1];
     if (start === undefined) return;
+    this.counts.said++;
     if (!this.running.has(start)) this.#violation(`worker "${start}" runs as ${pid}, and the log has no start of it`);
     else if (this.running.get(start) !== null) this.#violation(`worker "${start}" runs twice: ${this.running.get(start)} and ${pid}`);
     else this.running.set(start, pid);
@@ -166,7 +204,9 @@ export class LogAudit {
     this.#lastEnd = end;
     if (server !== undefined) {
       // A crash says it twice, at two levels.
-      if (this.backends.delete(end.pid) && !this.#backendMayEnd(end)) this.#violation(`without a reason: ${text}`);
+      if (!this.backends.delete(end.pid)) return;
+      this.counts.sessionEnds++;
+      if (!this.#backendMayEnd(end)) this.#violation(`without a reason: ${text}`);
       return;
     }
     this.counts.exits++;
@@ -194,18 +234,19 @@ export class LogAudit {
   }
 
   #workerMayEnd(name: string, end: End): boolean {
-    // A worker's worker has its parent's name and pid for a name, and idles.
     const plan = this.#plans.get(name);
-    const isChild = /\.\d+$/.test(name);
-    if (plan === undefined && !isChild && !STATIC_WORKERS.some((worker) => worker.name === name)) return false;
-    const behaviour = plan === undefined ? undefined : BEHAVIOURS[plan.behaviour];
-    if (end.signal !== null && behaviour?.signals?.includes(end.signal) === true) return true;
-    if (end.exitCode !== null && behaviour?.exits.includes(end.exitCode) === true) return true;
-    // The life of a worker that restarts is limited, so is a child's.
-    if (end.exitCode === 0) return isChild || plan !== undefined || this.draining;
-    if (end.exitCode === 1)
-      return isChild || this.draining || this.inCrashCycle || this.#terminated.has(name) || this.wasSignalled(end.pid, 'SIGTERM', 'SIGINT');
-    return this.#dirtyEndHasReason(end);
+    if (plan !== undefined) return endsByItself(BEHAVIOURS[plan.behaviour], plan.arg, end) || this.#toldToEnd(name, end);
+    if (STATIC_WORKERS.some((worker) => worker.name === name)) return this.#toldToEnd(name, end);
+    // A worker's worker has its parent's name and pid for a name, idles, and is ended by its parent, or is not.
+    const parent = this.#plans.get(/^(.*)\.\d+$/.exec(name)?.[1] ?? '');
+    if (parent === undefined) return false;
+    return end.exitCode === 0 || (end.exitCode === 1 && parent.arg >= PARENT_ENDS_CHILD) || this.#toldToEnd(name, end);
+  }
+
+  #toldToEnd(name: string, end: End): boolean {
+    if (end.exitCode === 0) return this.#finishing || (this.#endsOfLife.get(name) ?? Infinity) < this.#now();
+    if (end.exitCode !== 1) return this.#dirtyEndHasReason(end);
+    return this.draining || this.inCrashCycle || this.#terminated.has(name) || this.wasSignalled(end.pid, 'SIGTERM', 'SIGINT');
   }
 
   /** SIGTERM to everybody, sooner or later. Of an immediate one the exits are not in the log, as in a crash cycle. */
@@ -229,6 +270,12 @@ export class LogAudit {
     this.inCrashCycle = false;
     this.eras++;
   }
+}
+
+function endsByItself(behaviour: Behaviour | undefined, arg: number, { exitCode, signal }: End): boolean {
+  if (behaviour === undefined) return false;
+  if (signal !== null) return behaviour.signals?.includes(signal) === true;
+  return exitCode !== null && (behaviour.exits === 'argument' ? exitCode === arg : behaviour.exits.includes(exitCode));
 }
 
 const EXPECTED_REFUSAL =

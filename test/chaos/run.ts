@@ -90,6 +90,7 @@ async function chaos(options: ChaosOptions, signal: AbortSignal): Promise<Report
     finished = true;
     if (world.fatal === null && (await pm.stop('fast')) !== 0) world.violation('the postmaster did not end in order');
     world.tail.read();
+    if (world.fatal === null && world.violations.length === 0) world.audit.expectEvidence();
     world.takeAuditViolations();
     return report(world, options, { warm, end: after, seconds: (performance.now() - began) / 1000 });
   } finally {

@@ -5,6 +5,7 @@ import type { BackgroundWorkerHandle } from '../../dist/bgworker/handle.js';
 import type { Session } from '../../dist/session/client.js';
 import type { Postmaster } from '../helpers/postmaster.js';
 import { childrenOf, isAlive, parentOf, startTimeOf, titleOf } from '../helpers/processes.js';
+import { steady } from './clock.js';
 import { LogAudit } from './log-audit.js';
 import { LogTail } from './log-tail.js';
 import type { WorkerPlan } from './schedule.js';
@@ -61,7 +62,7 @@ export class World {
   constructor(pm: Postmaster, workers: number) {
     this.pm = pm;
     this.workers = workers;
-    this.audit = new LogAudit(pm.pid);
+    this.audit = new LogAudit(pm.pid, steady);
     this.tail = new LogTail(join(dirname(pm.dir), 'log'), (line) => this.audit.line(line));
   }
 
