@@ -5,7 +5,6 @@
 
 import { expect } from 'vitest';
 import { levelName } from '../../../src/elog/error-data.js';
-import { mayStart } from '../../../src/postmaster/schedule.js';
 import {
   deadline,
   initialState,
@@ -18,16 +17,24 @@ import {
   type PostmasterSettings,
   type PostmasterState,
   type RegisteredBgWorker,
+  type ShutdownMode,
   type SlotView,
   type WorkerDescriptor,
   type WorkerEntry,
 } from '../../../src/postmaster/state.js';
+import { expectForkAllowed } from './gates.js';
 
 type WithoutNow<E> = E extends unknown ? Omit<E, 'now'> : never;
 export type Told = WithoutNow<PostmasterEvent>;
 
 export const EXIT = (exitCode: number): ExitStatus => ({ exitCode, signal: null });
 export const SIGNAL = (signal: number): ExitStatus => ({ exitCode: null, signal });
+
+function moreSevere(asked: ShutdownMode | null, told: Told): ShutdownMode | null {
+  const order = [null, 'smart', 'fast', 'immediate'] as const;
+  const now = told.type === 'shutdown' ? told.mode : told.type === 'lock file invalid' ? 'immediate' : null;
+  return order.indexOf(now) > order.indexOf(asked) ? now : asked;
+}
 
 /** By default: shared memory, RecoveryFinished, never restarted. */
 export function descriptor(name: string, fields: Partial<WorkerDescriptor> = {}): WorkerDescriptor {
@@ -59,6 +66,8 @@ export class World {
   readonly alive = new Map<number, ForkTarget>();
   readonly published = new Set<number>();
   readonly openConnections = new Set<number>();
+  /** The most severe shutdown that was asked for. */
+  asked: ShutdownMode | null = null;
   private nextPid = 101;
   private nextConn = 1;
   private trace: string[] = [];
@@ -87,6 +96,7 @@ export class World {
   /** Tell the machine, perform what it asks for, answer its forks until it asks for no more. Returns the trace. */
   tell(told: Told): string[] {
     this.trace = [];
+    this.asked = moreSevere(this.asked, told);
     let event: PostmasterEvent | null = { ...told, now: this.now };
     while (event !== null) {
       const before: PostmasterState = this.state;
@@ -227,14 +237,7 @@ export class World {
   }
 
   private answerFork(target: ForkTarget): PostmasterEvent {
-    if (target.kind === 'bgworker') {
-      const worker = this.state.workers.find((each) => each.id === target.id);
-      expect(worker, 'only a registered worker is forked').toBeDefined();
-      expect(worker!.pid, 'a running worker is not forked').toBe(0);
-      expect(worker!.terminate, 'a terminated worker is not forked').toBe(false);
-      expect(mayStart(this.state, worker!.descriptor), 'its gates are open').toBe(true);
-      expect(this.state.fatalError, 'no fork in a crash cycle').toBe(false);
-    }
+    expectForkAllowed(target, this);
     const outcome = this.forkOutcomes.shift() ?? null;
     if (outcome === 'no slot') return { type: 'fork failed', target, reason: '', noSlot: true, now: this.now };
     if (outcome !== null) return { type: 'fork failed', target, reason: outcome, now: this.now };
