@@ -46,6 +46,7 @@ const CODES: readonly (readonly [RegExp, string | null])[] = [
   [/^column ".*" does not exist$/, '42703'],
   [/^relation ".*" does not exist$/, '42P01'],
   [/^syntax error at /, '42601'],
+  [/^cannot read pg_class without having selected a database\b/, 'XX000'],
   [/^oracle (?:backend )?(?:error|fatal|panic)$/, 'XX000'],
 ];
 
