@@ -100,6 +100,15 @@ function storeActivity(text: Buffer): void {
   for (let i = 0; i * 4 < length; i++) memory.store(myEntry + STATUS.activity + i * 4, words[i] as number);
 }
 
+/** As many bytes as there may be, whatever the entry says. */
+function loadActivity(entry: number): Buffer {
+  const memory = sharedMemory();
+  const length = Math.min(Math.max(memory.load(entry + STATUS.activityLength), 0), STATUS_ACTIVITY_SIZE - 1);
+  const words = new Int32Array(Math.ceil(length / 4));
+  for (let i = 0; i < words.length; i++) words[i] = memory.load(entry + STATUS.activity + i * 4);
+  return Buffer.from(words.buffer, 0, length);
+}
+
 /** What the process of an entry reported last: all of one moment. Who calls this looks again whether the entry is still the same process's. */
 export function readBackendStatus(procIndex: number): BackendStatus {
   const memory = sharedMemory();
@@ -110,18 +119,32 @@ export function readBackendStatus(procIndex: number): BackendStatus {
     const state = memory.load(entry + STATUS.state);
     const stateStart = memory.loadLong(entry + STATUS.stateStart);
     const activityStart = memory.loadLong(entry + STATUS.activityStart);
-    const length = Math.min(Math.max(memory.load(entry + STATUS.activityLength), 0), STATUS_ACTIVITY_SIZE - 1);
-    const words = new Int32Array(Math.ceil(length / 4));
-    for (let i = 0; i < words.length; i++) words[i] = memory.load(entry + STATUS.activity + i * 4);
+    const text = loadActivity(entry);
     // Pairs with the stores of the count in pgstatReportActivity.
     if (memory.load(entry + STATUS.changeCount) !== before) continue;
     const reported = activityStart > 0n;
     return {
       backendState: STATE_NAMES[state] ?? null,
-      query: reported ? Buffer.from(words.buffer, 0, length).toString() : null,
+      query: reported ? text.toString() : null,
       queryStart: reported ? Number(activityStart) : null,
       stateChange: stateStart > 0n ? Number(stateStart) : null,
     };
   }
   return NOTHING;
+}
+
+/**
+ * The text that a process had reported last which died without leaving shared memory; '' where there is none. For the postmaster's log, which believes nothing of
+ * it: only printable ASCII and white space pass, each other byte as `?`. The count is not looked at: nobody changes the entry any more, and who died in the
+ * middle of a change has left it odd for ever. Such a text may be of two reports.
+ *
+ * C: pgstat_get_crashed_backend_activity, ascii_safe_strlcpy.
+ */
+export function crashedBackendActivity(procIndex: number): string {
+  const bytes = loadActivity(entryOf(procIndex));
+  const zero = bytes.indexOf(0);
+  return bytes
+    .subarray(0, zero < 0 ? bytes.length : zero)
+    .toString('latin1')
+    .replaceAll(/[^\t\n\r\x20-\x7f]/g, '?');
 }

@@ -5,7 +5,7 @@ import type { Latch } from './latch.js';
 import { PANIC } from '../elog/error-data.js';
 import { ereport } from '../elog/elog.js';
 import type { BackendType } from '../globals.js';
-import { type BackendStatus, initBackendStatus, readBackendStatus } from './backend-status.js';
+import { type BackendStatus, crashedBackendActivity, initBackendStatus, readBackendStatus } from './backend-status.js';
 import { setWaitBlock } from './wait-block.js';
 import { pgstatGetWaitEvent } from './wait-event-custom.js';
 import { pgstatGetWaitEventType } from './wait-event.js';
@@ -72,16 +72,20 @@ export function forgetChildSlots(): void {
   assigned.clear();
 }
 
-/** After the child was reaped (or never forked): frees the entry. True where the child had left shared memory as it should. */
-export function releaseChildSlot(index: number): boolean {
+/**
+ * After the child was reaped (or never forked): frees the entry. `detached`: the child had left shared memory as it should. `activity`: what it had reported
+ * last where it had not; one that left has taken that along, and one that never came has the entry as the last one left it.
+ */
+export function releaseChildSlot(index: number): { detached: boolean; activity: string } {
   const memory = sharedMemory();
   const offset = procOffset(memory, index);
   assigned.delete(index);
   // Pairs with the last store of native BgwProcDetach: ASSIGNED means that nothing of the child's is left behind.
-  const clean = memory.load(offset + PROC.flag) !== PM_CHILD_ACTIVE;
+  const detached = memory.load(offset + PROC.flag) !== PM_CHILD_ACTIVE;
+  const activity = detached ? '' : crashedBackendActivity(index);
   memory.store(offset + PROC.pid, 0);
   memory.store(offset + PROC.flag, PM_CHILD_UNUSED);
-  return clean;
+  return { detached, activity };
 }
 
 // --- child ------------------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ export function openDraft(state: PostmasterState, now: number): Draft {
   return { now, state: { ...state, lastWakeup: now }, actions: [], passed: false };
 }
 
-export function log(d: Draft, level: number, message: string, more: { readonly hint?: string } = {}): void {
+export function log(d: Draft, level: number, message: string, more: { readonly detail?: string; readonly hint?: string } = {}): void {
   if (level >= LOG) closeFolds(d, () => true);
   d.actions.push({ type: 'log', level, message, ...more });
 }

@@ -107,17 +107,17 @@ export class Performer {
     for (const { pid } of children.toReversed()) {
       const status = native.waitPid(pid);
       if (status === null) continue;
-      exits.push({ type: 'exited', pid, status: decodeWaitStatus(status), detached: this.#releaseChild(pid) });
+      exits.push({ type: 'exited', pid, status: decodeWaitStatus(status), ...this.#releaseChild(pid) });
     }
     const server = this.#options.database?.reap() ?? null;
     if (server !== null) exits.push(server);
     return exits;
   }
 
-  #releaseChild(pid: number): boolean {
+  #releaseChild(pid: number): { detached: boolean; activity: string } {
     const index = this.#procIndexes.get(pid);
     this.#procIndexes.delete(pid);
-    return index === undefined ? true : releaseChildSlot(index);
+    return index === undefined ? { detached: true, activity: '' } : releaseChildSlot(index);
   }
 
   /** The reasons raised in shared memory: recovery progress first, then worker changes (T-12). What the server is comes before what follows from it. */

@@ -19,27 +19,37 @@ import { backgroundWorkerStopNotifications, neverRestarts, reportBackgroundWorke
 import { bgworkerShouldStartNow, enterRun, lacksServer, restartDelayMs } from './schedule.js';
 import { abortStartup, isLeaving, startDatabase } from './shutdown.js';
 import { strsignal } from './strsignal.js';
-import type { Child, ExitStatus, WorkerEntry } from './state-types.js';
+import type { Child, Death, ExitStatus, WorkerEntry } from './state-types.js';
 
 const BGWORKER_SHMEM_ACCESS = 0x0001;
 
-/** `detached`: it had left shared memory in order when it died (X-03). A pid that is not a child's of ours says nothing. */
-export function childExited(d: Draft, pid: number, status: ExitStatus, detached: boolean): void {
-  const child = d.state.children.find((other) => other.pid === pid);
+/** A pid that is not a child's of ours says nothing. */
+export function childExited(d: Draft, death: Death): void {
+  const child = d.state.children.find(({ pid }) => pid === death.pid);
   if (child === undefined) return;
-  if (child.kind === 'startup') return startupExited(d, pid, status);
-  if (child.kind === 'backend') return backendExited(d, child, status, detached);
+  if (child.kind === 'startup') return startupExited(d, death);
+  if (child.kind === 'backend') return backendExited(d, child, death);
   const worker = findWorker(d, child.workerId);
-  if (worker === undefined) removeChild(d, pid);
-  else bgworkerExited(d, child, worker, { status, detached });
+  if (worker === undefined) removeChild(d, death.pid);
+  else bgworkerExited(d, child, worker, death);
 }
 
 /** X-01. */
-function childExitLine(procname: string, pid: number, { exitCode, signal }: ExitStatus): string {
+function childExitLine(procname: string, { pid, status: { exitCode, signal } }: Death): string {
   let end = 'exited with unrecognized status 0';
   if (exitCode !== null) end = `exited with exit code ${exitCode}`;
   else if (signal !== null) end = `was terminated by signal ${signal}: ${strsignal(signal)}`;
   return `${procname} (PID ${pid}) ${end}`;
+}
+
+/**
+ * X-01. What it was running is told where it failed and could not empty its entry: leaving in order does that, so an exit 1 after an ERROR or a FATAL has no such
+ * DETAIL. As in PostgreSQL it is the last text reported, also of one that had done with it since.
+ */
+function logChildExit(d: Draft, level: number, procname: string, death: Death): void {
+  const { status, detached, activity = '' } = death;
+  const isKnown = status.exitCode !== 0 && !detached && activity !== '';
+  log(d, level, childExitLine(procname, death), isKnown ? { detail: `Failed process was running: ${activity}` } : {});
 }
 
 function exitedInOrder({ exitCode }: ExitStatus): boolean {
@@ -47,7 +57,8 @@ function exitedInOrder({ exitCode }: ExitStatus): boolean {
 }
 
 /** X-10 … X-17. 15 records what the status asks for before it finds out whether it was a crash: a dirty exit 0 is unregistered, too. */
-function bgworkerExited(d: Draft, child: Child, worker: WorkerEntry, { status, detached }: { status: ExitStatus; detached: boolean }): void {
+function bgworkerExited(d: Draft, child: Child, worker: WorkerEntry, death: Death): void {
+  const { status, detached } = death;
   const finished = status.exitCode === 0;
   const procname = `background worker "${worker.descriptor.type}"`;
   updateWorker(d, worker.id, finished ? { crashedAt: null, terminate: true } : { crashedAt: d.now });
@@ -55,11 +66,11 @@ function bgworkerExited(d: Draft, child: Child, worker: WorkerEntry, { status, d
   const consequence = finished ? null : workerFailed(d, worker);
   const connected = (worker.descriptor.flags & BGWORKER_SHMEM_ACCESS) !== 0;
   if (connected && !(exitedInOrder(status) && detached)) {
-    handleChildCrash(d, procname, { pid: child.pid, status });
+    handleChildCrash(d, procname, death);
   } else {
     forgetChild(d, child);
     reportBackgroundWorkerExit(d, worker.id);
-    const line = childExitLine(procname, child.pid, status);
+    const line = childExitLine(procname, death);
     if (finished) log(d, DEBUG1, line);
     else logOfWorker(d, worker.id, line, consequence?.detail === undefined ? {} : { detail: consequence.detail });
   }
@@ -87,9 +98,9 @@ function workerFailed(d: Draft, worker: WorkerEntry): { failures: number; givesU
   return { failures, givesUp, detail: `It has failed ${times} and will be restarted in ${delay / 1000} s.` };
 }
 
-function backendExited(d: Draft, child: Child, status: ExitStatus, detached: boolean): void {
-  log(d, DEBUG2, childExitLine('server process', child.pid, status));
-  if (!exitedInOrder(status) || !detached) return handleChildCrash(d, 'server process', { pid: child.pid, status });
+function backendExited(d: Draft, child: Child, death: Death): void {
+  logChildExit(d, DEBUG2, 'server process', death);
+  if (!exitedInOrder(death.status) || !death.detached) return handleChildCrash(d, 'server process', death);
   forgetChild(d, child);
 }
 
@@ -106,8 +117,9 @@ function forgetChild(d: Draft, child: Child): void {
  * PostgreSQL then goes on to PM_WAIT_BACKENDS without having told the workers to stop. And an exit 0 in a crash cycle (the SIGQUIT came too late)
  * ends no cycle: PostgreSQL opens then, and the deaths of those that it has told to quit are its next crash.
  */
-function startupExited(d: Draft, pid: number, status: ExitStatus): void {
+function startupExited(d: Draft, death: Death): void {
   const { state } = d;
+  const { pid, status } = death;
   const wasSignaled = state.startupStatus === 'signaled';
   if (state.shutdown !== null && exitedInOrder(status)) {
     removeChild(d, pid);
@@ -119,13 +131,13 @@ function startupExited(d: Draft, pid: number, status: ExitStatus): void {
   } else if (state.pmState === 'PM_STARTUP') {
     removeChild(d, pid);
     state.startupStatus = 'not running';
-    log(d, LOG, childExitLine('startup process', pid, status));
+    logChildExit(d, LOG, 'startup process', death);
     log(d, LOG, 'aborting startup due to startup process failure');
     abortStartup(d);
   } else {
     // In PM_RUN it is a watcher, and its death a crash like any other: the cycle starts another.
     state.startupStatus = wasSignaled || state.pmState === 'PM_RUN' ? 'not running' : 'crashed';
-    handleChildCrash(d, 'startup process', { pid, status });
+    handleChildCrash(d, 'startup process', death);
   }
 }
 
@@ -135,12 +147,12 @@ function startupExited(d: Draft, pid: number, status: ExitStatus): void {
  *
  * DIFFERS FROM POSTGRES: PM_STARTUP goes to PM_WAIT_BACKENDS at once, not only when the startup process has died of its SIGQUIT.
  */
-function handleChildCrash(d: Draft, procname: string, dead: { pid: number; status: ExitStatus }): void {
+function handleChildCrash(d: Draft, procname: string, death: Death): void {
   const { state } = d;
   const takeAction = !state.fatalError && state.shutdown !== 'immediate';
-  if (takeAction) log(d, LOG, childExitLine(procname, dead.pid, dead.status));
-  removeChild(d, dead.pid);
-  state.workers = state.workers.map((worker) => (worker.pid === dead.pid ? { ...worker, pid: 0 } : worker));
+  if (takeAction) logChildExit(d, LOG, procname, death);
+  removeChild(d, death.pid);
+  state.workers = state.workers.map((worker) => (worker.pid === death.pid ? { ...worker, pid: 0 } : worker));
   beginCrashCycle(d, takeAction);
 }
 

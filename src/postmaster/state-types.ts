@@ -98,6 +98,16 @@ export interface ExitStatus {
   readonly signal: number | null;
 }
 
+/** What the loop finds when it reaps a child. */
+export interface Death {
+  readonly pid: number;
+  readonly status: ExitStatus;
+  /** It had left shared memory in order. */
+  readonly detached: boolean;
+  /** What it had reported last, for the log alone. Missing or '': nothing is known of it. */
+  readonly activity?: string;
+}
+
 /** 0 = off; see guard.ts and fold.ts. */
 export interface GuardSettings {
   /** Seconds. */
@@ -137,7 +147,7 @@ export type PostmasterEvent = { readonly now: number; readonly more?: boolean } 
   | { readonly type: 'connection'; readonly conn: number }
   | { readonly type: 'forked'; readonly target: ForkTarget; readonly pid: number }
   | { readonly type: 'fork failed'; readonly target: ForkTarget; readonly reason: string; readonly noSlot?: boolean }
-  | { readonly type: 'exited'; readonly pid: number; readonly status: ExitStatus; readonly detached: boolean }
+  | ({ readonly type: 'exited' } & Death)
   | { readonly type: 'shutdown'; readonly mode: ShutdownMode }
   | { readonly type: 'reload' }
   | { readonly type: 'reinitialised' }

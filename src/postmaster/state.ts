@@ -122,7 +122,7 @@ function handle(d: Draft, event: PostmasterEvent): void {
     case 'fork failed':
       return forkFailed(d, event.target, event.reason, event.noSlot ?? false);
     case 'exited':
-      return childExited(d, event.pid, event.status, event.detached);
+      return childExited(d, event);
     case 'shutdown':
       return requestShutdown(d, event.mode);
     case 'reload':

@@ -120,7 +120,8 @@ export const PROC_SIZE = 256;
 
 /**
  * What a process says that it is doing; one entry for each of the above, under the same index. Writer: the child that has the process's entry, which
- * empties it when it joins. Readers: any backend, at any time. `changeCount` is odd while the rest changes: src/ipc/backend-status.ts has the protocol.
+ * empties it when it joins. Readers: any backend, at any time; the postmaster, when it has reaped a child that died dirty. `changeCount` is odd while the
+ * rest changes: src/ipc/backend-status.ts has the protocol.
  */
 export const STATUS = { changeCount: 0, state: 4, stateStart: 8, activityStart: 16, activityLength: 24, activity: 32 } as const;
 /** PostgreSQL's default of track_activity_query_size: 1,023 bytes, and a zero. */

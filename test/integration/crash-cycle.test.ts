@@ -1,7 +1,13 @@
 // What a crash does to those who had no part in it, and the ways in which a cycle can end. Contract 4.3.
 import { describe, expect, test } from 'vitest';
-import { isAlive, processState, waitUntil, withPostmaster } from '../helpers/index.js';
+import { type Postmaster, isAlive, processState, waitUntil, withPostmaster } from '../helpers/index.js';
 import { CALLS, end, errorOf, launch, logLines, openSession, register, reopenSession, said, waitForSaid, worker } from './support.js';
+
+/** What the last process that crashed was running, as the log has it. */
+function running(pm: Postmaster): string | undefined {
+  const [, text] = [...pm.log().matchAll(/DETAIL: {2}Failed process was running: (.*(?:\n\t.*)*)/g)].at(-1) ?? [];
+  return text?.replaceAll('\n\t', '\n');
+}
 
 describe('a crash cycle', () => {
   test('X-23: who does not die of SIGQUIT is killed after five seconds, and sessions are refused meanwhile', async () => {
@@ -85,6 +91,45 @@ describe('a crash cycle', () => {
       expect(await again.call(CALLS, 'echo', 1)).toEqual([1]);
       // The one that was connected when it crashed says so on each call.
       expect(await errorOf(session.call(CALLS, 'echo'))).toMatchObject({ code: '08006' });
+    });
+  });
+
+  test('X-01: the line of a worker that is killed says what it was running: at most 1,023 bytes, and nothing but ASCII', async () => {
+    await withPostmaster({}, async (pm) => {
+      const session = await pm.connect();
+      const text = `SELECT 'zwölf\u0007'\n\tFROM t -- ${'ö'.repeat(30)}`;
+      const reports = (name: string): ReturnType<typeof launch> => launch(session, worker('reportsActivity', { name, extra: text }));
+      const [ended, killed] = [await reports('ended'), await reports('killed')];
+      for (const name of ['ended', 'killed']) await waitForSaid(pm, name, 'reported');
+      await end(session, ended.handle);
+      process.kill(killed.pid, 'SIGKILL');
+      await pm.waitForLog('terminating any other active server processes');
+      // One that leaves with status 1 has emptied its entry.
+      expect(logLines(pm, '"ended" (PID').concat(logLines(pm, 'DETAIL'))).toEqual([
+        `LOG:  background worker "ended" (PID ${ended.pid}) exited with exit code 1`,
+        expect.stringMatching(/^DETAIL: {2}Failed process was running: /),
+      ]);
+      const ascii = Buffer.from(text.repeat(20)).subarray(0, 1023).toString('latin1').replaceAll(/[^\n\t -~]/g, '?'); // prettier-ignore
+      // Cut between characters, the last of which may not have fitted in.
+      expect([ascii, ascii.slice(0, -1)]).toContain(running(pm));
+    });
+  });
+
+  test('X-01: that of a session’s backend says which function it was running, or ran last', async () => {
+    await withPostmaster({}, async (pm) => {
+      const session = await pm.connect();
+      const call = errorOf(session.call(CALLS, 'interruptible'));
+      const other = await pm.connect();
+      const isUnderWay = async (): Promise<boolean> => (await other.activity()).some(({ pid, query }) => pid === session.backendPid && query === 'interruptible'); // prettier-ignore
+      await waitUntil(isUnderWay, { what: 'the call to be under way' });
+      process.kill(session.backendPid, 'SIGKILL');
+      expect(await call).toMatchObject({ code: '08006' });
+      await pm.waitForLog('terminating any other active server processes');
+      expect(running(pm)).toBe('interruptible');
+      const idle = await reopenSession(pm);
+      await idle.call(CALLS, 'echo', 1);
+      process.kill(idle.backendPid, 'SIGKILL');
+      await waitUntil(() => running(pm) === 'echo', { what: () => `the DETAIL of the second crash:\n${pm.log()}` });
     });
   });
 

@@ -1,6 +1,8 @@
 // What a death means: contract 4.1, 4.2.
 
 import { describe, expect, test } from 'vitest';
+import { levelName } from '../../../src/elog/error-data.js';
+import { step, type Death } from '../../../src/postmaster/state.js';
 import { strsignal } from '../../../src/postmaster/strsignal.js';
 import { descriptor, EXIT, SIGNAL, World } from './world.js';
 
@@ -132,5 +134,36 @@ describe('session backends', () => {
       'SIGQUIT 101 and group',
       'PM_WAIT_BACKENDS',
     ]);
+  });
+});
+
+describe('X-01: what a process was running is told where it failed, and left without emptying its entry', () => {
+  const DETAIL = 'Failed process was running: select 1';
+  /** The lines about the exit, with their DETAIL. */
+  const lines = (world: World, death: Death): string[] =>
+    step(world.state, { type: 'exited', now: world.now, activity: 'select 1', ...death }).actions.flatMap((action) =>
+      action.type === 'log' && action.message.includes('(PID') ? [`${levelName(action.level)} ${action.detail ?? 'without a DETAIL'}`] : [],
+    );
+
+  test.each([
+    ['killed', SIGNAL(9), false, DETAIL],
+    ['exit 2, without callbacks', EXIT(2), false, DETAIL],
+    ['exit 1, without callbacks', EXIT(1), false, DETAIL],
+    ['exit 0, without callbacks: it did not fail', EXIT(0), false, 'without a DETAIL'],
+    ['exit 1 in order', EXIT(1), true, 'without a DETAIL'],
+    ['exit 3 in order', EXIT(3), true, 'without a DETAIL'],
+  ])('a worker: %s', (_, status, detached, detail) => {
+    expect(lines(one({ restartTime: 60 }), { pid: 101, status, detached })).toEqual([`LOG ${detail}`]);
+  });
+
+  test('a worker that has reported nothing', () => {
+    expect(lines(one(), { pid: 101, status: SIGNAL(9), detached: false, activity: '' })).toEqual(['LOG without a DETAIL']);
+  });
+
+  test('a session’s backend, at both levels', () => {
+    const world = World.running();
+    world.session();
+    expect(lines(world, { pid: 101, status: SIGNAL(9), detached: false })).toEqual([`DEBUG ${DETAIL}`, `LOG ${DETAIL}`]);
+    expect(lines(world, { pid: 101, status: EXIT(1), detached: true })).toEqual(['DEBUG without a DETAIL']);
   });
 });
