@@ -8,7 +8,7 @@ describe('launch', () => {
   test('S-50: no child slot: 53400, counted as a failed fork', () => {
     const world = new World({ workers: [descriptor('w', { restartTime: 4 })] });
     world.forkOutcomes = ['no slot'];
-    expect(world.tell({ type: 'initialised' })).toContain('LOG no slot available for new worker process');
+    expect(world.tell({ type: 'initialised' })).toContain('LOG 53400 no slot available for new worker process');
     expect(world.worker('w').crashedAt).toBe(world.now);
   });
 

@@ -250,7 +250,7 @@ export class World {
     const name = (id: number): string => this.state.workers.find((worker) => worker.id === id)?.descriptor.name ?? `#${id}`;
     switch (action.type) {
       case 'log':
-        return `${levelName(action.level)} ${action.message}`;
+        return `${levelName(action.level)} ${action.code === undefined ? '' : `${action.code} `}${action.message}`;
       case 'fork':
         return `fork ${action.target.kind === 'bgworker' ? name(action.target.id) : action.target.kind}`;
       case 'set slot pid':
