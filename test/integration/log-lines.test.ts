@@ -44,16 +44,20 @@ describe('the life of a worker in the log', () => {
     });
   });
 
-  test('records of many processes at once, longer than PIPE_BUF, stay whole in a file', async () => {
+  test('records of many processes at once, longer than PIPE_BUF, stay whole in a file, DETAIL and HINT with their message', async () => {
     await withPostmaster({ preload: [WORKERS] }, async (pm) => {
       const session = await pm.connect();
       const writesNow = (mainArg: number): Promise<BackgroundWorkerHandle> => register(session, worker('writesLongRecords', { mainArg }));
       const handles = await Promise.all([0, 1, 2, 3].map(writesNow));
       for (const handle of handles) expect(await session.waitForBackgroundWorkerShutdown(handle)).toBe(2);
-      const records = pm.log().split('\n').filter((line) => line.includes('long ')); // prettier-ignore
-      const whole = /^\S+ \S+ UTC \[\d+\] LOG: {2}long ([ABCD])\1{99999} end$/;
-      expect(records.filter((line) => !whole.test(line)).map((line) => line.slice(0, 200))).toEqual([]);
-      expect(records.length).toBe(200);
+      const lines = pm.log().split('\n').filter((line) => line.includes('long ')); // prettier-ignore
+      const seen = lines.map((line) => {
+        const [, pid, level, text, letter] = /^\S+ \S+ UTC \[(\d+)\] ([A-Z]+): {2}long (([ABCD])\4*) end$/.exec(line) ?? [];
+        return text === undefined ? `torn: ${line.slice(0, 100)}` : `${level} ${text.length} ${letter} of ${pid}`;
+      });
+      const writer = (n: number): string => seen[n - (n % 3)]!.replace(/^\w+ \d+/, '');
+      expect(seen.filter((line, n) => line !== `${['LOG 50000', 'DETAIL 30000', 'HINT 20000'][n % 3]}${writer(n)}`)).toEqual([]);
+      expect(seen).toHaveLength(600);
       await session.close();
     });
   });
