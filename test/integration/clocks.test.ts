@@ -1,5 +1,5 @@
-// What the postmaster does by the clock, and by which: with clocks that the test steps (fixtures/preload/clocks.mjs). Contract S-39.
-import { renameSync, writeFileSync } from 'node:fs';
+// What the postmaster does by the clock, and by which: with clocks that the test steps (fixtures/preload/clocks.mjs). Contract S-39, T-34.
+import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Postmaster, fixture, withPostmaster } from '../helpers/index.js';
@@ -48,6 +48,37 @@ describe('S-39: an interval counts from the moment the end was seen, by a clock 
       await end(session, (await launch(session, worker('quietlyIdle'))).handle);
       expect(logLines(pm, 'starting background worker process "late"')).toHaveLength(2);
       await end(session, late);
+    });
+  });
+});
+
+// The clock is put forward to two seconds before the minute is over: those the postmaster sleeps through, and wakes by itself.
+describe('T-34: the postmaster looks at its lock file once a minute, and ends at once where it is not its own', () => {
+  test.each([
+    ['gone', (path: string) => rmSync(path), () => 'could not open file "postmaster.pid": No such file or directory'],
+    [
+      'another’s',
+      (path: string) => writeFileSync(path, '1\n'),
+      (pm: Postmaster) => `lock file "postmaster.pid" contains wrong PID: 1 instead of ${pm.pid}`,
+    ],
+    [
+      'a copy',
+      (path: string) => {
+        copyFileSync(path, `${path}.new`);
+        renameSync(`${path}.new`, path);
+      },
+      () => 'lock file "postmaster.pid" has been replaced',
+    ],
+  ])('it is %s', async (_what, change, line) => {
+    await withPostmaster({ preload: PRELOAD }, async (pm) => {
+      change(join(pm.dir, 'postmaster.pid'));
+      step(pm, 'steady', 58_000);
+      await wake(pm);
+      expect(await pm.exited).toBe(0);
+      const because = 'LOG:  performing immediate shutdown because data directory lock file is invalid';
+      const lines = logLines(pm);
+      const end = ['LOG:  received immediate shutdown request', 'LOG:  database system is shut down'];
+      expect(lines.slice(lines.indexOf(because) - 1)).toEqual([`LOG:  ${line(pm)}`, because, ...end, '']);
     });
   });
 });
