@@ -7,7 +7,7 @@
 // Two directories, one in the other: <dir>/data is the data directory, and <dir>/log what the postmaster and its children said. The log is a file, no pipe:
 // a child that outlives its postmaster would hold a pipe open, and vitest would wait for it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, closeSync, mkdirSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -45,6 +45,8 @@ export interface PostmasterOptions {
   readonly shutdown?: ShutdownMode;
   /** How long each step of the end may take, before the next one is taken. */
   readonly endTimeoutMs?: number;
+  /** Where the test is root: the user that the postmaster becomes, and whose the data directory is. */
+  readonly runAs?: number;
   /** What to start instead of dist/postmaster/main.js. */
   readonly program?: string;
 }
@@ -130,6 +132,7 @@ class RunningPostmaster implements Postmaster {
     // The mark of a data directory of ours: without it the postmaster leaves a directory that is not empty alone.
     writeFileSync(join(this.dir, 'BGWORKER_VERSION'), '1\n');
     if (options.conf !== undefined) writeFileSync(join(this.dir, 'bgworker.conf'), options.conf);
+    if (this.#runAs !== null) for (const name of ['', ...readdirSync(this.dir)]) chownSync(join(this.dir, name), this.#runAs, this.#runAs);
     const child = this.#spawn();
     this.pid = child.pid ?? 0;
     this.exited = new Promise((resolve, reject) => {
@@ -143,12 +146,16 @@ class RunningPostmaster implements Postmaster {
     this.exited.catch(() => {});
   }
 
+  get #runAs(): number | null {
+    return process.getuid?.() === 0 ? (this.#options.runAs ?? null) : null;
+  }
+
   #spawn(): ChildProcess {
     const { settings = {}, preload = [], cwd = projectRoot, env = {}, program = dist('postmaster/main.js') } = this.#options;
     const all = {
       database: 'none',
       allow_writable_libraries: 'on', // the project may lie anywhere
-      ...(process.getuid?.() === 0 ? { allow_root: 'on' } : {}),
+      ...(this.#runAs !== null ? { user: this.#runAs } : process.getuid?.() === 0 ? { allow_root: 'on' } : {}),
       ...(preload.length > 0 ? { shared_preload_libraries: preload.join(',') } : {}),
       ...settings,
     };
