@@ -10,14 +10,14 @@ import type { Action, WorkerPlan } from './schedule.js';
 import type { KnownHandle, OpenSession, World } from './world.js';
 
 export const LIBRARY: string = fileURLToPath(new URL('library.js', import.meta.url));
-/** The postmaster takes three more, and the quiet points need one. */
+/** The postmaster takes three more: the quiet points need one, an application that is killed has two. */
 const MOST_SESSIONS = 9;
 
 const STARTED = 0;
 const NOT_YET_STARTED = 1;
 const STOPPED = 2;
 
-type SessionAction = Exclude<Action, { do: 'open' | 'signal' | 'stop' | 'stop postmaster' | 'signal postmaster' | 'step clock' }>;
+type SessionAction = Exclude<Action, { do: 'open' | 'application' | 'signal' | 'stop' | 'stop postmaster' | 'signal postmaster' | 'step clock' }>;
 
 type Descriptor = Parameters<OpenSession['session']['registerDynamicBackgroundWorker']>[0];
 
@@ -46,6 +46,8 @@ export function perform(world: World, action: Action): void {
     case 'open':
       for (let n = 0; n < action.count; n++) open(world);
       return world.note(`open ${action.count}`);
+    case 'application':
+      return runApplication(world, action);
     case 'signal': {
       const pid = select(world.children(action.whom), action.child);
       world.note(`${action.signal} to ${action.whom} ${pid ?? '(none)'}`);
@@ -73,6 +75,15 @@ export function perform(world: World, action: Action): void {
       return performInSession(world, opened, action);
     }
   }
+}
+
+/** One at a time. Of its worker nobody here has a handle: its life, and the end of everybody, end it. */
+function runApplication(world: World, { sessions, workers, killAfterMs }: Extract<Action, { do: 'application' }>): void {
+  if (world.leaving || world.applications.alive > 0) return world.note('no application');
+  world.note(`application with ${sessions} sessions and worker "${workers.map(({ name }) => name).join(' ')}", killed after ${killAfterMs} ms`);
+  world.count('applications killed');
+  const descriptors = workers.map((plan) => descriptorOf(world, plan));
+  world.start('application', world.applications.run({ dir: world.pm.dir, sessions, workers: descriptors, killAfterMs }));
 }
 
 function open(world: World): void {

@@ -11,6 +11,8 @@ export interface Behaviour {
   readonly signals?: readonly number[];
   /** It registers workers, or waits for such, so it needs BGWORKER_SHMEM_ACCESS. */
   readonly shmem?: boolean;
+  /** It connects to a database server, so it is drawn where there is one, and may fail with 1 when that one has been hurt. */
+  readonly database?: boolean;
 }
 
 const SIGABRT = 6;
@@ -31,6 +33,8 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   timers: { weight: 4, arg: [50, 3000], exits: [0] },
   pool: { weight: 4, arg: [1, 12], exits: [0] },
   mixesWaits: { weight: 4, arg: [100, 4000], exits: [0] },
+  // Ask a database server.
+  queries: { weight: 12, arg: [50, 3000], exits: [0], database: true },
   // End.
   returns: { weight: 6, arg: [0, 0], exits: [0] },
   procExits: { weight: 6, arg: [0, 1], exits: 'argument' },

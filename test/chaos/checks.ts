@@ -39,6 +39,9 @@ export async function quietPoint(world: World): Promise<void> {
   if (opened === null) return;
   if (!world.audit.inCrashCycle) world.endedWithoutReason().forEach((text) => world.violation(text));
   await eventually(world, 'operations under way end', SETTLE_MS, () => list(world.underWay()));
+  await eventually(world, 'sessions of killed applications end', SETTLE_MS, () =>
+    list(world.applications.backendsOfTheDead(world.children('backend')).map(describeProcess)),
+  );
   await eventually(world, 'no zombie is left', SETTLE_MS, () => list(zombiesOf(world.pm.pid).map(describeProcess)));
   await eventually(world, 'no orphan is left', SETTLE_MS, () => list(orphans(world).map(describeProcess)));
   await eventually(world, 'nobody stays in a state that ends', STUCK_MS, stuck(world, opened));

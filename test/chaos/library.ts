@@ -133,6 +133,19 @@ export const mixesWaits: Main = worker(async (arg) => {
   }
 });
 
+/** Connects, and asks small things. */
+export const queries: Main = worker(async (arg) => {
+  open();
+  await bgw.backgroundWorkerInitializeConnection('postgres', null);
+  for (const end = now() + milliseconds(arg); now() < end;) {
+    await bgw.startTransactionCommand();
+    bgw.spiConnect();
+    await bgw.spiExecute('SELECT pg_catalog.pg_sleep(0.01)');
+    bgw.spiFinish();
+    await bgw.commitTransactionCommand();
+  }
+});
+
 // --- they end ---------------------------------------------------------------------------------------------------------------------------
 
 export const returns: Main = worker(() => {});

@@ -5,34 +5,24 @@
 //   registered   "registering background worker" until "unregistering background worker"
 //   running      "starting background worker process" until its exit line, or until a crash cycle has ended everybody
 //
-// It reads later than things happen, so what it takes for a reason had become one by then: a signal that was sent, a life that was over.
+// Whether an end has a reason is known in reasons.ts.
 
-import { BEHAVIOURS, STATIC_WORKERS, type Behaviour } from './behaviours.js';
-import type { WorkerPlan } from './schedule.js';
-
-const SIGNAL_OF_DIRTY_END: Readonly<Record<number, NodeJS.Signals>> = { 3: 'SIGQUIT', 9: 'SIGKILL', 15: 'SIGTERM' };
-const QUICKDIE_STATUS = 2;
+import { type End, Reasons, readEnd } from './reasons.js';
 
 const RECORD = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC \[(\d+)\] ([A-Z]+\d?): {2}(.*)$/;
 /** process.abort() writes what it was doing. The end itself must have a reason like any other. */
 const ABORT_TRACE = /^(-{5} (Native|JavaScript) stack trace -{5}$| ?\d+: )/;
-const EXIT =
-  /^(?:background worker "(?:type of )?(.*)"|(server process)) \(PID (\d+)\) (?:exited with exit code (\d+)|was terminated by signal (\d+): .*)$/;
 
 /** Lines that belong to the record before them. */
 const PART_OF_A_RECORD: ReadonlySet<string> = new Set(['DETAIL', 'HINT', 'CONTEXT', 'STATEMENT']);
-/** From when on a worker's worker is told to go, or not at all: by the argument of `parent`. */
-const PARENT_ENDS_CHILD = 2;
+/** What the postmaster says before it ends with status 1, where it was not asked to end at all, or a crash was in between. */
+const ABNORMAL_ENDS: ReadonlySet<string> = new Set([
+  'abnormal database system shutdown',
+  'aborting startup due to startup process failure',
+  'shutting down due to startup process failure',
+]);
 
-/** How a process ended, as its line says. */
-interface End {
-  readonly pid: number;
-  readonly exitCode: number | null;
-  readonly signal: number | null;
-  readonly text: string;
-}
-
-export class LogAudit {
+export class LogAudit extends Reasons {
   readonly violations: string[] = [];
   /** Names. */
   readonly registered = new Set<string>();
@@ -45,6 +35,8 @@ export class LogAudit {
     exits: 0,
     sessions: 0,
     sessionEnds: 0,
+    startupEnds: 0,
+    databaseEnds: 0,
     crashCycles: 0,
     coveredByCrash: 0,
     escalations: 0,
@@ -55,9 +47,6 @@ export class LogAudit {
   readonly heapKb = new Map<number, number>();
   /** Crash cycles that are over. */
   eras = 0;
-  inCrashCycle = false;
-  /** From now on anybody may return. */
-  draining = false;
   /** The last line was that it is shut down. */
   isDown = false;
   /** It said that its end was not in order. */
@@ -65,43 +54,15 @@ export class LogAudit {
 
   /** After a fast or an immediate request. */
   #closed = false;
-  /** There is a file that tells everybody who starts to return. */
-  #finishing = false;
   readonly #postmaster: number;
-  readonly #now: () => number;
-  readonly #plans = new Map<string, WorkerPlan>();
-  readonly #endsOfLife = new Map<string, number>();
   readonly #starts = new Map<string, number>();
-  readonly #terminated = new Set<string>();
-  readonly #signalled = new Map<number, Set<NodeJS.Signals>>();
   #lastStart: string | null = null;
   #lastEnd: End | null = null;
 
   /** @param now the clock by which ends of lives are meant: `steady` */
   constructor(postmaster: number, now: () => number) {
+    super(now);
     this.#postmaster = postmaster;
-    this.#now = now;
-  }
-
-  // --- what the caller does -------------------------------------------------------------------------------------------------------------
-
-  /** From `endOfLife` on it returns when it is started. */
-  willRegister(plan: WorkerPlan, endOfLife: number): void {
-    this.#plans.set(plan.name, plan);
-    this.#endsOfLife.set(plan.name, endOfLife);
-  }
-  willFinish(): void {
-    this.#finishing = true;
-  }
-  willTerminate(name: string): void {
-    this.#terminated.add(name);
-  }
-  willSignal(pid: number, signal: NodeJS.Signals): void {
-    const signals = this.#signalled.get(pid) ?? new Set();
-    this.#signalled.set(pid, signals.add(signal));
-  }
-  planOf(name: string): WorkerPlan | undefined {
-    return this.#plans.get(name);
   }
 
   startsOf(name: string): number {
@@ -146,7 +107,7 @@ export class LogAudit {
 
   #postmasterSays(level: string, message: string): void {
     if (this.isDown) this.#violation(`the postmaster is down and says: ${message}`);
-    const end = EXIT.exec(message);
+    const end = readEnd(message);
     if (end !== null) return this.#ended(end);
     const quoted = /"(.*)"$/.exec(message)?.[1] ?? '';
     const heap = /^@heap (\d+): (\d+) KB$/.exec(message);
@@ -161,7 +122,7 @@ export class LogAudit {
     else if (message === 'issuing SIGKILL to recalcitrant children') this.counts.escalations++;
     else if (message.startsWith('received SIGHUP')) this.counts.reloads++;
     else if (message.endsWith(' shutdown request')) this.#shutdownBegins(message);
-    else if (message === 'abnormal database system shutdown') this.abnormal = true;
+    else if (ABNORMAL_ENDS.has(message)) this.#endsAbnormally(message);
     else if (message === 'database system is shut down') this.isDown = true;
     else if (!/^(DEBUG|LOG)$/.test(level) && !(level === 'FATAL' && EXPECTED_REFUSAL.test(message)))
       this.#violation(`the postmaster says: ${level}: ${message}`);
@@ -198,55 +159,23 @@ export class LogAudit {
     this.backends.add(pid);
   }
 
-  #ended([text, name, server, pid, exitCode, signal]: RegExpExecArray): void {
-    const number = (digits: string | undefined): number | null => (digits === undefined ? null : Number(digits));
-    const end: End = { pid: Number(pid), exitCode: number(exitCode), signal: number(signal), text };
+  #ended(end: End): void {
     this.#lastEnd = end;
-    if (server !== undefined) {
-      // A crash says it twice, at two levels.
+    if (end.kind === 'worker') this.#workerEnded(end);
+    // A crash says it twice, at two levels.
+    else if (end.kind === 'server process') {
       if (!this.backends.delete(end.pid)) return;
       this.counts.sessionEnds++;
-      if (!this.#backendMayEnd(end)) this.#violation(`without a reason: ${text}`);
-      return;
-    }
+    } else this.counts[end.kind === 'startup process' ? 'startupEnds' : 'databaseEnds']++;
+    if (!this.mayEnd(end)) this.#violation(`without a reason: ${end.text}`);
+  }
+
+  #workerEnded({ name, pid, text }: End): void {
     this.counts.exits++;
-    const worker = name as string;
-    const known = this.running.get(worker);
-    if (known === undefined) this.#violation(`worker "${worker}" ended, and did not run: ${text}`);
-    else if (known !== null && known !== end.pid) this.#violation(`worker "${worker}" ran as ${known}, and the log has: ${text}`);
-    this.running.delete(worker);
-    if (!this.#workerMayEnd(worker, end)) this.#violation(`without a reason: ${text}`);
-  }
-
-  wasSignalled(pid: number, ...signals: NodeJS.Signals[]): boolean {
-    return signals.some((signal) => this.#signalled.get(pid)?.has(signal) === true);
-  }
-
-  #dirtyEndHasReason({ pid, exitCode, signal }: End): boolean {
-    if (this.inCrashCycle) return true;
-    if (signal !== null) return SIGNAL_OF_DIRTY_END[signal] !== undefined && this.wasSignalled(pid, SIGNAL_OF_DIRTY_END[signal]);
-    return exitCode === QUICKDIE_STATUS && this.wasSignalled(pid, 'SIGQUIT');
-  }
-
-  #backendMayEnd(end: End): boolean {
-    if (end.exitCode === 1) return this.inCrashCycle || this.draining || this.wasSignalled(end.pid, 'SIGTERM');
-    return end.exitCode === 0 || this.#dirtyEndHasReason(end);
-  }
-
-  #workerMayEnd(name: string, end: End): boolean {
-    const plan = this.#plans.get(name);
-    if (plan !== undefined) return endsByItself(BEHAVIOURS[plan.behaviour], plan.arg, end) || this.#toldToEnd(name, end);
-    if (STATIC_WORKERS.some((worker) => worker.name === name)) return this.#toldToEnd(name, end);
-    // A worker's worker has its parent's name and pid for a name, idles, and is ended by its parent, or is not.
-    const parent = this.#plans.get(/^(.*)\.\d+$/.exec(name)?.[1] ?? '');
-    if (parent === undefined) return false;
-    return end.exitCode === 0 || (end.exitCode === 1 && parent.arg >= PARENT_ENDS_CHILD) || this.#toldToEnd(name, end);
-  }
-
-  #toldToEnd(name: string, end: End): boolean {
-    if (end.exitCode === 0) return this.#finishing || (this.#endsOfLife.get(name) ?? Infinity) < this.#now();
-    if (end.exitCode !== 1) return this.#dirtyEndHasReason(end);
-    return this.draining || this.inCrashCycle || this.#terminated.has(name) || this.wasSignalled(end.pid, 'SIGTERM', 'SIGINT');
+    const known = this.running.get(name);
+    if (known === undefined) this.#violation(`worker "${name}" ended, and did not run: ${text}`);
+    else if (known !== null && known !== pid) this.#violation(`worker "${name}" ran as ${known}, and the log has: ${text}`);
+    this.running.delete(name);
   }
 
   /** SIGTERM to everybody, sooner or later. Of an immediate one the exits are not in the log, as in a crash cycle. */
@@ -259,8 +188,17 @@ export class LogAudit {
   #crashCycleBegins(): void {
     this.counts.crashCycles++;
     this.inCrashCycle = true;
-    const { exitCode, signal, text } = this.#lastEnd ?? { exitCode: null, signal: null, text: 'nobody ended' };
-    if (signal === null && (exitCode === null || exitCode <= 1)) this.#violation(`a crash cycle without a crash: ${text}`);
+    if (this.#lastEnd === null) this.#violation('a crash cycle without a crash: nobody ended');
+    else if (!isCrash(this.#lastEnd)) this.#violation(`a crash cycle without a crash: ${this.#lastEnd.text}`);
+  }
+
+  /** Where it gives up while it starts, who runs by then is left to notice it: there will be no line of his end. */
+  #endsAbnormally(message: string): void {
+    this.abnormal = true;
+    if (message === 'abnormal database system shutdown') return;
+    this.inCrashCycle = true;
+    const { kind, text } = this.#lastEnd ?? { kind: null, text: 'nobody ended' };
+    if (kind !== 'startup process' && kind !== 'database server') this.#violation(`${message}: ${text}`);
   }
 
   #crashCycleEnds(): void {
@@ -272,10 +210,9 @@ export class LogAudit {
   }
 }
 
-function endsByItself(behaviour: Behaviour | undefined, arg: number, { exitCode, signal }: End): boolean {
-  if (behaviour === undefined) return false;
-  if (signal !== null) return behaviour.signals?.includes(signal) === true;
-  return exitCode !== null && (behaviour.exits === 'argument' ? exitCode === arg : behaviour.exits.includes(exitCode));
+/** The startup process and the database server may end in no way while the server is open. */
+function isCrash({ kind, exitCode, signal }: End): boolean {
+  return kind === 'startup process' || kind === 'database server' || signal !== null || (exitCode !== null && exitCode > 1);
 }
 
 const EXPECTED_REFUSAL =

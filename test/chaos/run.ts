@@ -2,6 +2,7 @@
 // A program; it leaves no process and no file behind.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findPostgres } from '../../dist/database/find-postgres.js';
 import { type PostmasterOptions, startPostmaster } from '../helpers/postmaster.js';
 import { LIBRARY, perform } from './actions.js';
 import { eventually, quietPoint } from './checks.js';
@@ -20,12 +21,21 @@ const ROUND_EVERY_POINTS = 3;
 /** Quiet points until the heap has its working size. */
 const WARM_UP_POINTS = 2;
 
-function postmasterOptions({ workers }: ChaosOptions): PostmasterOptions {
-  return {
-    preload: [LIBRARY],
-    // debug2 tells of every registration, every start and every end.
-    settings: { max_worker_processes: workers, max_parallel_workers: 4, max_connections: 12, log_min_messages: 'debug2' },
-  };
+function postmasterOptions({ workers }: ChaosOptions, withDatabase = false): PostmasterOptions {
+  // debug2 tells of every registration, every start and every end.
+  const settings = { max_worker_processes: workers, max_parallel_workers: 4, max_connections: 12, log_min_messages: 'debug2' };
+  if (!withDatabase) return { preload: [LIBRARY], settings };
+  return { preload: [LIBRARY], settings: { ...settings, database: 'owned' }, env: { BGWORKER_TEST_NOSYNC: '1' }, startTimeoutMs: 60_000 };
+}
+
+/** Is there a PostgreSQL on this machine? */
+function findsPostgres(): boolean {
+  try {
+    findPostgres({ bindirSetting: '' });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function act(world: World, schedule: Schedule, until: number): Promise<void> {
@@ -43,12 +53,20 @@ async function act(world: World, schedule: Schedule, until: number): Promise<voi
 async function playRound(world: World, options: ChaosOptions, endings: Endings): Promise<void> {
   if (world.fatal !== null || world.violations.length > 0) return;
   const ending = endings.next();
-  const round = await shutdownRound(postmasterOptions(options), options.workers, ending);
+  const withDatabase = (world.counts['shutdown rounds'] ?? 0) % 2 === 1 && findsPostgres();
+  const { workers } = options;
+  const round = await shutdownRound({ options: postmasterOptions(options, withDatabase), workers, ending, withDatabase });
   world.tail.read();
   world.count('shutdown rounds');
+  if (withDatabase) world.count('shutdown rounds with a database');
+  world.count('shutdown rounds: startup processes that died', round.audit.counts.startupEnds);
+  world.count('shutdown rounds: database servers that died', round.audit.counts.databaseEnds);
+  world.count('shutdown rounds: applications killed', round.counts['applications killed'] ?? 0);
   for (const { mode } of ending.requests) world.count(`shutdown requests, ${mode}`);
   world.count('shutdown rounds that ended after a crash', round.audit.abnormal ? 1 : 0);
-  round.violations.forEach((text) => world.violation(`${text}\nin the shutdown round ${JSON.stringify(ending)}`));
+  round.violations.forEach((text) =>
+    world.violation(`${text}\nin the shutdown round ${JSON.stringify(ending)}${withDatabase ? ' with a database' : ''}`),
+  );
   if (round.evidence !== null) world.evidence = round.evidence;
 }
 
@@ -95,6 +113,7 @@ async function chaos(options: ChaosOptions, signal: AbortSignal): Promise<Report
     return report(world, options, { warm, end: after, seconds: (performance.now() - began) / 1000 });
   } finally {
     finished = true;
+    world.applications.killAll();
     world.tail.close();
     world.continueAll();
     await end().catch((err: unknown) => world.violation(String(err)));

@@ -26,6 +26,9 @@ export interface WorkerPlan {
   readonly lifeMs: number;
 }
 
+/** Whom a signal meets: `startup` and `server` are there where there is a database of the postmaster's own. */
+export type Whom = 'worker' | 'backend' | 'newest' | 'startup' | 'server';
+
 export type Action =
   | { readonly do: 'register'; readonly session: number; readonly workers: readonly WorkerPlan[] }
   | { readonly do: 'register badly'; readonly session: number; readonly fault: number }
@@ -35,8 +38,10 @@ export type Action =
   | { readonly do: 'activity' | 'type by pid'; readonly session: number; readonly child: number }
   | { readonly do: 'open'; readonly count: number }
   | { readonly do: 'close'; readonly session: number }
-  | { readonly do: 'signal'; readonly whom: 'worker' | 'backend' | 'newest'; readonly child: number; readonly signal: NodeJS.Signals }
-  | { readonly do: 'stop'; readonly whom: 'worker' | 'backend' | 'newest'; readonly child: number; readonly ms: number }
+  /** One of its own process, which is killed. */
+  | { readonly do: 'application'; readonly sessions: number; readonly workers: readonly WorkerPlan[]; readonly killAfterMs: number }
+  | { readonly do: 'signal'; readonly whom: Whom; readonly child: number; readonly signal: NodeJS.Signals }
+  | { readonly do: 'stop'; readonly whom: Whom; readonly child: number; readonly ms: number }
   | { readonly do: 'stop postmaster'; readonly ms: number }
   | { readonly do: 'signal postmaster'; readonly signal: NodeJS.Signals }
   /** How wrong the wall clock is from now on. */
@@ -50,10 +55,17 @@ export interface Step {
 
 export class Schedule {
   readonly #random: Random;
+  readonly #whom: readonly Whom[];
+  readonly #behaviours: readonly (readonly [weight: number, name: string])[];
   #workers = 0;
 
-  constructor(seed: number) {
+  /** @param withDatabase the postmaster owns a database server, which is a target like others */
+  constructor(seed: number, withDatabase = false) {
     this.#random = new Random(seed);
+    this.#whom = withDatabase ? [...WHOM, 'startup', 'server'] : WHOM;
+    this.#behaviours = Object.entries(BEHAVIOURS)
+      .filter(([, { database = false }]) => withDatabase || !database)
+      .map(([name, { weight }]) => [weight, name]);
   }
 
   next(): Step {
@@ -83,10 +95,16 @@ export class Schedule {
       [2, () => ({ do: 'type by pid', session, child: random.next() })],
       [5, () => ({ do: 'open', count: random.chance(0.15) ? random.int(3, 8) : 1 })],
       [4, () => ({ do: 'close', session })],
-      [9, () => ({ do: 'signal', whom: random.pick(WHOM), child: random.next(), signal: random.weighted(SIGNALS) })],
+      [1, () => ({ do: 'application', sessions: random.int(1, 2), workers: [{ ...this.#worker(), ...LIVELY }], killAfterMs: random.int(0, 1500) })],
+      [9, () => ({ do: 'signal', whom: random.pick(this.#whom), child: random.next(), signal: random.weighted(SIGNALS) })],
       [
         2.5,
-        () => ({ do: 'stop', whom: random.pick(WHOM), child: random.next(), ms: random.chance(0.06) ? random.int(4000, 8000) : random.int(1, 900) }),
+        () => ({
+          do: 'stop',
+          whom: random.pick(this.#whom),
+          child: random.next(),
+          ms: random.chance(0.06) ? random.int(4000, 8000) : random.int(1, 900),
+        }),
       ],
       [1, () => ({ do: 'stop postmaster', ms: random.int(1, 300) })],
       [2, () => ({ do: 'signal postmaster', signal: random.pick(POSTMASTER_SIGNALS) })],
@@ -97,14 +115,15 @@ export class Schedule {
   #worker(): WorkerPlan {
     const random = this.#random;
     const name = `w${++this.#workers}`;
-    const behaviour = random.weighted(Object.entries(BEHAVIOURS).map(([key, { weight }]) => [weight, key] as const));
-    const { arg, shmem = false } = BEHAVIOURS[behaviour] as (typeof BEHAVIOURS)[string];
-    const kind = random.weighted<'plain' | 'detached' | 'database' | 'parallel'>([
+    const behaviour = random.weighted(this.#behaviours);
+    const { arg, shmem = false, database = false } = BEHAVIOURS[behaviour] as (typeof BEHAVIOURS)[string];
+    const drawn = random.weighted<'plain' | 'detached' | 'database' | 'parallel'>([
       [10, 'plain'],
       [4, 'detached'],
       [3, 'database'],
       [2, 'parallel'],
     ]);
+    const kind = database ? 'database' : drawn;
     const restartTime = random.pick([-1, -1, 0, 1, 2]);
     const startTime = random.weighted([
       [10, 2],
@@ -136,7 +155,7 @@ const FLAGS = { plain: SHMEM_ACCESS, detached: 0, database: SHMEM_ACCESS | DATAB
 /** For a wait in the backend itself: one that is sure to start, and to end when asked. */
 const LIVELY = { behaviour: 'idles', startTime: 2, restartTime: -1, flags: SHMEM_ACCESS, notify: true } as const;
 
-const WHOM = ['worker', 'worker', 'worker', 'backend', 'newest'] as const;
+const WHOM: readonly Whom[] = ['worker', 'worker', 'worker', 'backend', 'newest'];
 
 /** SIGKILL and SIGQUIT of anyone with shared memory begin a crash cycle. */
 const SIGNALS: readonly (readonly [number, NodeJS.Signals])[] = [

@@ -16,7 +16,15 @@ const SIGNAL = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as con
 /** The longest resistance to SIGTERM, a crash cycle with its five seconds, and the machine, which others use too. */
 const END_MS = 25_000;
 
-export async function shutdownRound(options: PostmasterOptions, workers: number, ending: Ending): Promise<World> {
+export interface Round {
+  readonly options: PostmasterOptions;
+  readonly workers: number;
+  readonly ending: Ending;
+  /** It has a database server of its own, so its startup process and that server are targets, too. */
+  readonly withDatabase: boolean;
+}
+
+export async function shutdownRound({ options, workers, ending, withDatabase }: Round): Promise<World> {
   // end() finds it down, and looks whether anybody is left.
   const { pm, end } = await startPostmaster(options);
   const world = new World(pm, workers);
@@ -24,18 +32,19 @@ export async function shutdownRound(options: PostmasterOptions, workers: number,
   pm.exited.then((code) => (status = code)).catch(() => {});
   const isDown = (): boolean => status !== null;
   try {
-    await play(world, ending, isDown);
+    await play(world, ending, new Schedule(ending.seed, withDatabase), isDown);
     await waitUntil(isDown, { timeoutMs: END_MS, what: 'the end' }).catch(() => world.violation(`the postmaster did not end; ${remains(world)}`));
     if (isDown()) await expectEnd(world, status);
   } finally {
     world.fatal ??= 'ended';
+    world.applications.killAll();
     world.tail.close();
     await end().catch((err: unknown) => world.violation(String(err)));
   }
   return world;
 }
 
-async function play(world: World, ending: Ending, isDown: () => boolean): Promise<void> {
+async function play(world: World, ending: Ending, schedule: Schedule, isDown: () => boolean): Promise<void> {
   const began = performance.now();
   const sinceBegin = (): number => performance.now() - began;
   const events: { atMs: number; happen: () => void }[] = [];
@@ -47,7 +56,6 @@ async function play(world: World, ending: Ending, isDown: () => boolean): Promis
   events.push({ atMs: atMs + ending.continueAfterMs, happen: () => world.continueAll() });
   events.push({ atMs: atMs + ending.leaveAfterMs, happen: () => leave(world) });
   const calmAtMs = atMs + Math.max(ending.calmAfterMs, ending.leaveAfterMs, ending.continueAfterMs);
-  const schedule = new Schedule(ending.seed);
   while (!isDown() && world.violations.length === 0 && (events.length > 0 || sinceBegin() < calmAtMs)) {
     const { pauseMs, action } = schedule.next();
     // Its last breath: a signal to it could meet nobody.

@@ -4,11 +4,12 @@ import { dirname, join } from 'node:path';
 import type { BackgroundWorkerHandle } from '../../dist/bgworker/handle.js';
 import type { Session } from '../../dist/session/client.js';
 import type { Postmaster } from '../helpers/postmaster.js';
+import { Applications } from './applications.js';
 import { childrenOf, isAlive, parentOf, startTimeOf, titleOf } from '../helpers/processes.js';
 import { steady } from './clock.js';
 import { LogAudit } from './log-audit.js';
 import { LogTail } from './log-tail.js';
-import type { WorkerPlan } from './schedule.js';
+import type { Whom, WorkerPlan } from './schedule.js';
 
 export interface OpenSession {
   readonly session: Session;
@@ -39,6 +40,7 @@ export class World {
   readonly violations: string[] = [];
   readonly counts: Record<string, number> = {};
   readonly lastActions: string[] = [];
+  readonly applications: Applications = new Applications();
   sessions: OpenSession[] = [];
   /** Those to come. */
   opening = 0;
@@ -164,16 +166,16 @@ export class World {
 
   // --- processes --------------------------------------------------------------------------------------------------------------------------
 
-  children(whom: 'worker' | 'backend' | 'newest' | 'any'): number[] {
+  children(whom: Whom | 'any'): number[] {
     const all = childrenOf(this.pm.pid).filter(isAlive);
     if (whom === 'any') return all;
     if (whom === 'newest') return all.slice(-1);
-    const isBackend = (pid: number): boolean => titleOf(pid).includes(': session of PID ');
-    return all.filter((pid) => isBackend(pid) === (whom === 'backend'));
+    return all.filter((pid) => kindOf(pid) === whom);
   }
 
   signal(pid: number, signal: NodeJS.Signals): void {
     this.audit.willSignal(pid, signal);
+    if (kindOf(pid) === 'server') this.audit.willSignalDatabase(signal);
     if (parentOf(pid) !== this.pm.pid) return;
     this.count(`signal ${signal}`);
     kill(pid, signal);
@@ -207,6 +209,14 @@ export class World {
     this.continuePostmaster();
     for (const pid of this.#stopped.keys()) this.#continue(pid);
   }
+}
+
+/** By its title, which a newborn child has not: it counts as a worker. The database server alone is called by its path. */
+function kindOf(pid: number): Whom {
+  const title = titleOf(pid);
+  if (title.includes(': session of PID ')) return 'backend';
+  if (title.startsWith('postgres: startup')) return 'startup';
+  return /^\/.*\/postgres /.test(title) ? 'server' : 'worker';
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {

@@ -7,6 +7,8 @@ import type { WorkerPlan } from '../../chaos/schedule.js';
 const POSTMASTER = 4711;
 const WORKER = 5001;
 const BACKEND = 5002;
+const STARTUP = 5004;
+const SERVER = 5005;
 const END_OF_LIFE = 1000;
 
 const plan = (behaviour: string, arg = 0, name = 'w1'): WorkerPlan => ({
@@ -54,6 +56,10 @@ class Log {
     this.audit.willSignal(pid, signal);
     return this;
   }
+  databaseSignalled(signal: NodeJS.Signals): this {
+    this.audit.willSignalDatabase(signal);
+    return this.signalled(signal, SERVER);
+  }
   terminated(name = 'w1'): this {
     this.audit.willTerminate(name);
     return this;
@@ -76,6 +82,16 @@ class Log {
   }
   session(): this {
     return this.says(`forked new backend, pid=${BACKEND} socket=20`, 'DEBUG');
+  }
+  /** The database server goes, by a signal that was sent to it or not. */
+  serverDies(signal: number): this {
+    return this.says(`database server (PID ${SERVER}) was terminated by signal ${signal}`);
+  }
+  startupExits(status: number): this {
+    return this.says(`startup process (PID ${STARTUP}) exited with exit code ${status}`);
+  }
+  aborts(): this {
+    return this.says('aborting startup due to startup process failure');
   }
   sessionExits(status: number): this {
     return this.says(`server process (PID ${BACKEND}) exited with exit code ${status}`, 'DEBUG');
@@ -136,6 +152,16 @@ describe('what must not be', () => {
     // Sessions.
     ['exit 1 of a session', (log) => log.session().sessionExits(1), /without a reason: server process/],
     ['exit 2 of a session', (log) => log.session().sessionExits(2), /without a reason: server process/],
+    // The startup process and the database server.
+    ['a startup process that exits 1', (log) => log.startupExits(1).crashCycle(), /without a reason: startup process \(PID 5004\)/],
+    ['… 0', (log) => log.startupExits(0), /without a reason: startup process/],
+    ['a server that nobody killed', (log) => log.serverDies(9).crashCycle(), /without a reason: database server \(PID 5005\)/],
+    ['a worker that fails, with its server well', (log) => log.with('queries').exits(1), /without a reason: .*"w1"/],
+    ['… with its server told to reload', (log) => log.databaseSignalled('SIGHUP').with('queries').exits(1), /without a reason: .*"w1"/],
+    ['exit 2 of one whose server was killed', (log) => log.databaseSignalled('SIGKILL').with('queries').exits(2), /without a reason: .*"w1"/],
+    ['exit 1 of one that asks no server', (log) => log.databaseSignalled('SIGKILL').with('idles').exits(1), /without a reason: .*"w1"/],
+    ['a start given up for nothing', (log) => log.aborts(), /aborting startup due to startup process failure: nobody ended/],
+    ['… after the end of a worker', (log) => log.with('returns').exits(0).aborts(), /aborting startup .*: background worker "w1"/],
     // Crash cycles.
     ['a cycle without a death', (log) => log.crashCycle(), /a crash cycle without a crash: nobody ended/],
     ['a cycle after an exit 1', (log) => log.with('throws').exits(1).crashCycle(), /a crash cycle without a crash: .*exit code 1/],
@@ -198,6 +224,10 @@ describe('what may be', () => {
       'a crash of a session, which is said at two levels',
       (log) => log.signalled('SIGQUIT', BACKEND).session().sessionExits(2).sessionExits(2).crashCycle(),
     ],
+    ['a startup process that was told to go', (log) => log.signalled('SIGTERM', STARTUP).startupExits(1).crashCycle()],
+    ['a server that was killed, and who asked it', (log) => log.databaseSignalled('SIGKILL').with('queries').exits(1).serverDies(9).crashCycle()],
+    ['a server that dies in a crash cycle', (log) => log.crashed().serverDies(9)],
+    ['a start given up', (log) => log.databaseSignalled('SIGKILL').serverDies(9).aborts()],
     ['a refusal in a crash cycle', (log) => log.says('the database system is in recovery mode', 'FATAL')],
     ['what belongs to the record before', (log) => log.says('Failed process was running: SELECT 1', 'DETAIL').audit.line('\tFROM t')],
     ['what process.abort() writes', (log) => log.audit.line('----- Native stack trace -----')],
