@@ -56,6 +56,8 @@ export interface Step {
 export class Schedule {
   readonly #random: Random;
   readonly #whom: readonly Whom[];
+  /** Such a postmaster lives for seconds: left to the signals of everybody, its server would hardly ever die. */
+  readonly #killsOfDatabase: number;
   readonly #behaviours: readonly (readonly [weight: number, name: string])[];
   #workers = 0;
 
@@ -63,6 +65,7 @@ export class Schedule {
   constructor(seed: number, withDatabase = false) {
     this.#random = new Random(seed);
     this.#whom = withDatabase ? [...WHOM, 'startup', 'server'] : WHOM;
+    this.#killsOfDatabase = withDatabase ? 1.5 : 0;
     this.#behaviours = Object.entries(BEHAVIOURS)
       .filter(([, { database = false }]) => withDatabase || !database)
       .map(([name, { weight }]) => [weight, name]);
@@ -105,6 +108,10 @@ export class Schedule {
           child: random.next(),
           ms: random.chance(0.06) ? random.int(4000, 8000) : random.int(1, 900),
         }),
+      ],
+      [
+        this.#killsOfDatabase,
+        () => ({ do: 'signal', whom: random.pick(['startup', 'server', 'server']), child: random.next(), signal: random.pick(FATAL_SIGNALS) }),
       ],
       [1, () => ({ do: 'stop postmaster', ms: random.int(1, 300) })],
       [2, () => ({ do: 'signal postmaster', signal: random.pick(POSTMASTER_SIGNALS) })],
@@ -171,6 +178,8 @@ const SIGNALS: readonly (readonly [number, NodeJS.Signals])[] = [
   [4, 'SIGURG'],
   [4, 'SIGPIPE'],
 ];
+
+const FATAL_SIGNALS = ['SIGKILL', 'SIGKILL', 'SIGQUIT', 'SIGINT'] as const;
 
 /** None of them ends it. SIGHUP reloads. */
 const POSTMASTER_SIGNALS = ['SIGHUP', 'SIGHUP', 'SIGUSR1', 'SIGCHLD', 'SIGUSR2', 'SIGURG', 'SIGPIPE', 'SIGALRM'] as const;
