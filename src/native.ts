@@ -66,6 +66,8 @@ export interface Native {
   glibcVersion(): string | null;
   /** V8 is told that its platform has no threads, now or later: it posts nothing to those that a child does not have. */
   emptyPlatform(): number;
+  /** V8 collects, and gives back at once what it keeps for later. */
+  giveBackMemory(): number;
 
   signalsInit(): void;
   /** Dispositions: see `Disposition` in src/ipc/signals.ts. */

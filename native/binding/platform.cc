@@ -25,6 +25,18 @@ static Napi::Value EmptyPlatform(const Napi::CallbackInfo& info) {
   return Number(info, BgwEmptyPlatform(platform_of(environment), threads, post_delayed));
 }
 
+// What V8 does when the machine is short of memory: collects, and gives back at once what it keeps for later. Result: 0, or -ENOSYS.
+static Napi::Value GiveBackMemory(const Napi::CallbackInfo& info) {
+  enum Pressure { kNone = 0, kCritical = 2 };  // v8::MemoryPressureLevel
+  auto current = Symbol<void* (*)()>("_ZN2v87Isolate10GetCurrentEv");
+  auto notify =
+      Symbol<void (*)(void*, Pressure)>("_ZN2v87Isolate26MemoryPressureNotificationENS_19MemoryPressureLevelE");
+  if (current == nullptr || notify == nullptr) return Number(info, -ENOSYS);
+  notify(current(), kCritical);
+  notify(current(), kNone);
+  return Number(info, 0);
+}
+
 // Result: the version as text, or null where the C library is another one.
 static Napi::Value GlibcVersion(const Napi::CallbackInfo& info) {
   auto version = Symbol<const char* (*)()>("gnu_get_libc_version");
@@ -34,6 +46,7 @@ static Napi::Value GlibcVersion(const Napi::CallbackInfo& info) {
 
 void InitPlatform(Napi::Object exports) {
   Export<EmptyPlatform>(exports, "emptyPlatform");
+  Export<GiveBackMemory>(exports, "giveBackMemory");
   Export<GlibcVersion>(exports, "glibcVersion");
 }
 

@@ -14,7 +14,8 @@
 //   fork(): the child has a queue                                       runs the task, counts it off
 //   with a task that nobody will run
 //
-// and waits for it, at the end of its event loop, for ever: V6. Nothing but measurements is posted so; ours takes no such task, and the caller deletes it.
+// and waits for it, at the end of its event loop, for ever: V6. Ours takes no such task, and the caller deletes it. What else V8 posts so: giving back pooled
+// pages (newer ones, which cope with its never being done), and the end of what a debugger has evaluated with a time limit, which a child never came to.
 //
 // What it rests on: virtual functions are called by way of their class's table, to which an object's first word points (the Itanium C++ ABI). The slot is
 // found by the address of the function in it, which Node exports, so no order of slots is assumed.

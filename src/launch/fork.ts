@@ -14,7 +14,7 @@
 //    6  P5 P7 I5      what is loaded is looked at for what does not survive a fork (postmaster/preload-audit.ts)
 //    7  P4            the pipe by which children learn of the postmaster's death
 //    8  P8            a connection to a database is rehearsed, so that children share what was compiled for it (database/rehearsal.ts)
-//    9  V5            the heap is collected and compacted: each child copies less when it collects (compactImage in postmaster/preload.ts)
+//    9  V5 V7         the heap is collected and compacted, and kept small from then on: each child copies less when it collects (postmaster/image.ts)
 //   10  P1            from here on the postmaster's event loop does not turn: it forks from one immediate, with nothing else under way
 // For each child, in one native call: between 11 and 15 nothing allocates on V8's heap, in either process (native/core/fork.c, native/binding/fork.cc):
 //   11  F3            every signal is blocked

@@ -1,9 +1,6 @@
 // Preloading: the modules of `shared_preload_libraries` are loaded once, here, and every child has them. Postmaster, before the first fork.
 // PostgreSQL: src/backend/utils/init/miscinit.c (process_shared_preload_libraries, load_libraries), src/backend/utils/adt/varlena.c (SplitDirectoriesString).
 
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-
 import { audited, beginPreloadAudit } from './preload-audit.js';
 import type { Descriptor } from '../bgworker/background-worker.js';
 import { loadLibrary } from '../bgworker/library.js';
@@ -62,26 +59,4 @@ function hintFor(err: unknown): { hint?: string } {
 function contextOf(err: unknown): string {
   const { context } = errorFields(err);
   return context === undefined ? '' : `\n${context}`;
-}
-
-/** Resident and not on the heap: Node's own code and data are half of it. */
-const MUCH_KEPT = 128 * 1024 * 1024;
-
-/**
- * Two full collections in which every page is compacted: V8 by itself leaves pages alone that are not very fragmented, and sweeps them, which writes into each gap
- * between objects. The children share these pages; the first full collection in a child copies those that it writes to. Without gaps that was 5 MB instead of 9.
- *
- * From Node 22 on V8 keeps the pages of what it has collected for later, and lets them go by a timer, which needs the event loop. A library that had made much
- * garbage while it was loaded left 680 MB in a postmaster on Node 24, and page tables for them in each child. V8's last resort lets them go at once; but it throws
- * away what children would use, too (a millisecond of each child's time on Node 26), so it is taken only where much is kept.
- */
-export function compactImage(): void {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as (options?: object) => void;
-  setFlagsFromString('--compact-on-every-full-gc');
-  gc();
-  gc();
-  const { rss, heapTotal, external } = process.memoryUsage();
-  if (rss - heapTotal - external > MUCH_KEPT) gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
-  setFlagsFromString('--no-compact-on-every-full-gc'); // children collect as V8 thinks best
 }

@@ -6,6 +6,7 @@
 
 import { constants } from 'node:os';
 
+import { ImageKeeper } from './image.js';
 import type { ChildRole, Performer } from './performer.js';
 import {
   changeSettings,
@@ -44,6 +45,7 @@ export class ServerLoop {
   #state: PostmasterState;
   readonly #performer: Performer;
   readonly #queue: Happening[] = [];
+  readonly #image = new ImageKeeper();
   #nextLockFileCheck: number = now() + LOCK_FILE_INTERVAL_MS;
   /** Where connections could not be accepted: when the next attempt is due. */
   #acceptAgainAt: number | null = null;
@@ -61,6 +63,7 @@ export class ServerLoop {
   }
 
   #turn(): ChildRole | null {
+    this.#image.look(now);
     const pause = this.#acceptAgainAt !== null && this.#acceptAgainAt > now() ? this.#acceptAgainAt : null;
     const wanted = Math.min(deadline(this.#state) ?? Infinity, this.#nextLockFileCheck, pause ?? Infinity);
     const woken = check(native.postmasterWait(pause === null ? this.#performer.listenFd : -1, Math.max(0, Math.ceil(wanted - now()))), 'ppoll');
