@@ -66,7 +66,7 @@ export interface Native {
   glibcVersion(): string | null;
   /** V8 is told that its platform has no threads, now or later: it posts nothing to those that a child does not have. */
   emptyPlatform(): number;
-  /** V8 collects, and gives back at once what it keeps for later. */
+  /** V8 collects, and gives back at once what it keeps for later. -ENOSYS where it cannot be told to. */
   giveBackMemory(): number;
 
   signalsInit(): void;

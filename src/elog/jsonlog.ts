@@ -2,8 +2,8 @@
 // PostgreSQL: write_jsonlog in src/backend/utils/error/jsonlog.c, REL_15_STABLE: its keys, in its order. What is not known is left out, as there.
 //
 // Never here: dbname, remote_port, application_name (a session has none), vxid and leader_pid (as in a process of PostgreSQL's without a database),
-// statement, cursor_position; func_name, file_name and file_line_num, which PostgreSQL writes at log_error_verbosity = verbose only. txid and query_id are 0, as in a process that has no transaction: ours have not, the database
-// server's have.
+// statement, cursor_position; func_name, file_name and file_line_num, which PostgreSQL writes at log_error_verbosity = verbose only. txid and query_id are 0, as
+// in a process that has no transaction: ours have not, the database server's have.
 
 import { ERRCODE_SUCCESSFUL_COMPLETION } from './errcodes.js';
 import { type ErrorFields, levelName } from './error-data.js';

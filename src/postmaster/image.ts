@@ -1,10 +1,10 @@
 // The image: the postmaster's memory, as each child gets it. It is collected and compacted once, before the first fork, and kept small while it serves. Postmaster.
 // PostgreSQL has no part like it: what its postmaster has allocated it frees.
 
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { check, native } from '../native.js';
+import { native } from '../native.js';
 
 /** About what a postmaster has resident beside its heap when V8 keeps nothing: code and data of Node's, and of its libraries. */
 const NOTHING_KEPT = 64 * 1024 * 1024;
@@ -24,13 +24,23 @@ export function compactImage(): void {
   setFlagsFromString('--compact-on-every-full-gc');
   gc();
   gc();
-  const { rss, heapTotal, external } = process.memoryUsage();
-  if (rss - heapTotal - external > NOTHING_KEPT + GROWN_MUCH) giveBack();
+  const { total_heap_size: heap, external_memory: external } = getHeapStatistics();
+  if (resident() - heap - external > NOTHING_KEPT + GROWN_MUCH) giveBack();
   setFlagsFromString('--no-compact-on-every-full-gc'); // children collect as V8 thinks best
 }
 
+/** A Node without v8::Isolate::MemoryPressureNotification keeps what it keeps: nothing rests on this but memory. */
 function giveBack(): void {
-  check(native.giveBackMemory(), 'v8::Isolate::MemoryPressureNotification');
+  native.giveBackMemory();
+}
+
+/** Bytes; 0 where nobody can tell: no descriptor is left for a look into /proc, or there is no /proc. */
+function resident(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0;
+  }
 }
 
 /**
@@ -39,7 +49,7 @@ function giveBack(): void {
  * postmaster. So the postmaster does by hand what nobody does for it: it tells V8 that memory is short, which collects, and gives back at once what it can.
  */
 export class ImageKeeper {
-  #usual: number = process.memoryUsage.rss();
+  #usual: number = resident();
   #nextLook = 0;
 
   /** Between two waits. Takes some 20 ms where there is something to give back; else 10 us, four times a second at most. */
@@ -47,10 +57,10 @@ export class ImageKeeper {
     const began = now();
     if (began < this.#nextLook) return;
     this.#nextLook = began + LOOK_INTERVAL_MS;
-    if (process.memoryUsage.rss() < this.#usual + GROWN_MUCH) return;
+    if (resident() < this.#usual + GROWN_MUCH) return;
     giveBack();
     // What is still there is alive, or not V8's: shared memory that was touched, malloc's.
-    this.#usual = process.memoryUsage.rss();
+    this.#usual = resident() || this.#usual;
     this.#nextLook = now() + Math.max(LOOK_INTERVAL_MS, SHARE * (now() - began));
   }
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fixture, isAlive, openFds, processState, startPostmaster, waitUntil, withPostmaster } from '../helpers/index.js';
+import { fixture, isAlive, openFds, processState, startPostmaster, titleOf, waitUntil, withPostmaster } from '../helpers/index.js';
 import { CALLS, errorOf, launch, logLines, openSession, said, waitForSaid, worker } from './support.js';
 
 const ORPHANS = { settings: { allow_orphan_workers: 'on' } };
@@ -72,6 +72,8 @@ describe('workers', () => {
       for (const functionName of ['busyLoop', 'waitsSync', 'idle', 'quietlyIdle', 'ignoresTerm', 'withoutShmem']) {
         pids.push((await launch(session, worker(functionName, { flags: functionName === 'withoutShmem' ? 0 : 1 }))).pid);
       }
+      // A status names a process that may not have run yet (S-56), and so has not asked for its parent-death signal: it ends when it is continued.
+      await waitUntil(() => titleOf(pids[3] as number).includes('quietlyIdle'), { what: 'the one that is to be stopped to be a worker' });
       process.kill(pids[3] as number, 'SIGSTOP');
       await waitUntil(() => processState(pids[3] as number) === 'T', { what: 'one to stop' });
       pm.signal('SIGKILL');
