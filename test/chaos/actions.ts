@@ -1,6 +1,6 @@
 // The actions of the schedule, done. Nothing here waits: what takes time is started, and its result is looked at when it comes.
 
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { extraOf } from './behaviours.js';
@@ -67,7 +67,9 @@ export function perform(world: World, action: Action): void {
       return world.pm.signal(action.signal);
     case 'step clock':
       world.note(`step clock to ${action.ms} ms`);
-      return writeFileSync(join(world.pm.dir, CLOCK_FILE), String(action.ms));
+      // By a rename: who reads it meanwhile must not find half of a number.
+      writeFileSync(join(world.pm.dir, `${CLOCK_FILE}.new`), String(action.ms));
+      return renameSync(join(world.pm.dir, `${CLOCK_FILE}.new`), join(world.pm.dir, CLOCK_FILE));
     default: {
       const opened = select(world.sessions, action.session);
       // A crash cycle ends them all: the next is opened as soon as one can be.
