@@ -27,7 +27,11 @@ export interface Observation {
   readonly postmasters?: readonly (readonly string[])[];
   /** For how many milliseconds of a stretch of time the postmaster had no processor. Absent: none. */
   readonly waitedMs?: (fromMs: number, toMs: number) => number;
+  /** The same of the one of its children that had none for longest. */
+  readonly childrenWaitedMs?: (fromMs: number, toMs: number) => number;
 }
+
+const never = (): number => 0;
 
 /** What differs, in words and as diffs; nothing where the scenario passes. */
 export function compare(scenario: Scenario, seen: Observation): string[] {
@@ -38,7 +42,8 @@ export function compare(scenario: Scenario, seen: Observation): string[] {
   const differences = scenario.stable ? compareStable(scenario, expected, { got, alone }) : compareUnstable(expected, got, alone);
   if (seen.lives === undefined) return differences;
   const intervals = registered(scenario, (worker) => worker.restart ?? -1);
-  const rules = { intervals, unstable: !scenario.stable, ...(seen.waitedMs === undefined ? {} : { waitedMs: seen.waitedMs }) };
+  const { waitedMs = never, childrenWaitedMs = never } = seen;
+  const rules = { intervals, unstable: !scenario.stable, waitedMs, childrenWaitedMs };
   const log = seen.log ?? [];
   return [...differences, ...compareHistories(scenario.workers, seen.lives, log, rules), ...compareCodes(log)];
 }

@@ -23,7 +23,9 @@ export interface RestartRules {
   /** The scenario's behaviour differs from run to run: numbers need not agree, only the intervals. */
   readonly unstable: boolean;
   /** For how many milliseconds of a stretch of time the postmaster was ready to run, and had no processor. */
-  readonly waitedMs?: (fromMs: number, toMs: number) => number;
+  readonly waitedMs: (fromMs: number, toMs: number) => number;
+  /** The same of the child that waited longest. */
+  readonly childrenWaitedMs: (fromMs: number, toMs: number) => number;
 }
 
 export function compareHistories(
@@ -57,7 +59,11 @@ interface Restarts {
   readonly recordedGaps: readonly number[];
 }
 
-function checkGaps({ name, lives, recordedGaps }: Restarts, log: readonly LogRecord[], { intervals, waitedMs = () => 0 }: RestartRules): string[] {
+function checkGaps(
+  { name, lives, recordedGaps }: Restarts,
+  log: readonly LogRecord[],
+  { intervals, waitedMs, childrenWaitedMs }: RestartRules,
+): string[] {
   const interval = intervals.get(name);
   const gaps = recordedGaps.values();
   return lives.slice(1).flatMap((life, index) => {
@@ -68,14 +74,19 @@ function checkGaps({ name, lives, recordedGaps }: Restarts, log: readonly LogRec
     const reset = between.findLast(({ message }) => REINITIALIZING.test(message));
     const gap = (fromMs: number): Gap => ({
       seconds: (life.startedMs - fromMs) / 1000,
-      waited: waitedMs(fromMs, life.startedMs) / 1000,
+      postmasterWaited: waitedMs(fromMs, life.startedMs) / 1000,
+      childWaited: 0,
       late: waitedMs(fromMs - LINE_MS, fromMs) / 1000,
     });
     if (reset !== undefined) {
       // The whole cycle, from the exit that began it, where PostgreSQL's was as short; with a child that resists it takes seconds in both.
       const begin = between.findLast(({ message }) => TERMINATING.test(message));
       const whole = recordedGap !== undefined && recordedGap < CRASH_CYCLE_S;
-      return checkCrashRestart(name, index, gap((whole ? begin : undefined)?.epochMs ?? reset.epochMs));
+      if (!whole || begin === undefined) return checkCrashRestart(name, index, gap(reset.epochMs));
+      // The postmaster waits for its children, so what the slowest of them waited for is in it.
+      const childWaited = childrenWaitedMs(begin.epochMs, reset.epochMs) / 1000;
+      const untilGone = (reset.epochMs - begin.epochMs) / 1000;
+      return checkCrashRestart(name, index, { ...gap(begin.epochMs), childWaited }, `, all were gone after ${untilGone.toFixed(2)} s`);
     }
     if (before.exitedMs === null || interval === undefined || interval < 0) return [];
     return checkInterval(name, index, gap(before.exitedMs), interval);
@@ -83,25 +94,33 @@ function checkGaps({ name, lives, recordedGaps }: Restarts, log: readonly LogRec
 }
 
 /**
- * In seconds; `waited` is what of it the postmaster spent in the queue of a processor, and is not counted against it; `late` the same just before: the exit was
- * noted so much sooner than its line was written.
+ * In seconds; `postmasterWaited` is what of it the postmaster spent in the queue of a processor, `childWaited` a child for whose end it waited, and neither is
+ * counted against it; `late` is the postmaster's just before: the exit was noted so much sooner than its line was written.
  */
 interface Gap {
   readonly seconds: number;
-  readonly waited: number;
+  readonly postmasterWaited: number;
+  readonly childWaited: number;
   readonly late: number;
 }
 
-const waitedText = ({ waited }: Gap): string => (waited >= 0.005 ? ` (the postmaster had no processor for ${waited.toFixed(2)} s of that)` : '');
+function waitedText({ postmasterWaited, childWaited }: Gap): string {
+  const waits = [['the postmaster', postmasterWaited] as const, ['a child', childWaited] as const].filter(([, seconds]) => seconds >= 0.005);
+  return waits.length === 0 ? '' : ` (${waits.map(([who, seconds]) => `${who} had no processor for ${seconds.toFixed(2)} s of that`).join(', ')})`;
+}
 
-function checkCrashRestart(name: string, index: number, gap: Gap): string[] {
-  return gap.seconds - gap.waited < CRASH_CYCLE_S
+const ownSeconds = ({ seconds, postmasterWaited, childWaited }: Gap): number => seconds - postmasterWaited - childWaited;
+
+function checkCrashRestart(name: string, index: number, gap: Gap, course = ''): string[] {
+  return ownSeconds(gap) < CRASH_CYCLE_S
     ? []
-    : [`worker "${name}" came back ${gap.seconds.toFixed(2)} s after crash cycle ${index + 1}, not in under ${CRASH_CYCLE_S} s${waitedText(gap)}`];
+    : [
+        `worker "${name}" came back ${gap.seconds.toFixed(2)} s after crash cycle ${index + 1}, not in under ${CRASH_CYCLE_S} s${course}${waitedText(gap)}`,
+      ];
 }
 
 function checkInterval(name: string, index: number, gap: Gap, interval: number): string[] {
-  if (gap.seconds >= interval - EARLY_S - gap.late && gap.seconds - gap.waited <= interval + LATE_S) return [];
+  if (gap.seconds >= interval - EARLY_S - gap.late && ownSeconds(gap) <= interval + LATE_S) return [];
   return [
     `restart ${index + 1} of worker "${name}" came ${gap.seconds.toFixed(2)} s after the exit; its interval is ${interval} s${waitedText(gap)}`,
   ];

@@ -1,11 +1,14 @@
-// How long postmasters waited for a processor while a scenario ran: what came later for that is not late by any rule of theirs. Runs in the judge.
+// How long postmasters and their children waited for a processor while a scenario ran: what came later for that is not late by any rule of theirs. Runs in the judge.
 //
 // The kernel counts it (/proc/PID/schedstat, the second number: nanoseconds in which the thread was ready to run and did not run). The judge reads it every few
-// milliseconds, and so knows for each stretch of time how much of it the postmaster could not help.
+// milliseconds, and so knows for each stretch of time how much of it the process could not help.
 
 import { readFileSync } from 'node:fs';
+import { forkedBy } from '../helpers/processes.js';
 
 const LOOK_MS = 10;
+/** Children are many; what one has waited can still be read when it has ended, until its postmaster has reaped it. */
+const CHILDREN_LOOK_MS = 50;
 
 interface Sample {
   readonly epochMs: number;
@@ -23,23 +26,30 @@ function read(pid: number): Sample | null {
 
 export class RunQueue {
   readonly #pids: () => Iterable<number>;
+  readonly #lookMs: number;
   readonly #samples = new Map<number, Sample[]>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(pids: () => Iterable<number>) {
+  constructor(pids: () => Iterable<number>, lookMs = LOOK_MS) {
     this.#pids = pids;
+    this.#lookMs = lookMs;
+  }
+
+  /** Of what these processes have forked themselves. */
+  static ofChildren(pids: () => Iterable<number>): RunQueue {
+    return new RunQueue(() => [...pids()].flatMap((pid) => forkedBy(pid)), CHILDREN_LOOK_MS);
   }
 
   begin(): void {
     this.#look();
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => this.#look(), this.#lookMs);
   }
 
   end(): void {
     clearInterval(this.#timer);
   }
 
-  /** From one time to another, by the log's clock: the most that one of the postmasters waited, or a little more, where no look came at those times. */
+  /** From one time to another, by the log's clock: the most that one of them waited, or a little more, where no look came at those times. */
   waitedMs(fromMs: number, toMs: number): number {
     this.#look();
     return Math.max(0, ...[...this.#samples.values()].map((samples) => waitedBetween(samples, fromMs, toMs)));

@@ -99,6 +99,7 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
     await setUp(run, options.connection);
     lateness.begin();
     run.runQueue.begin();
+    run.childrenRunQueue.begin();
     for (const step of scenario.setup.steps) await STEPS[step.op as Operation](run, step);
     differences = await settle(run);
   } catch (err) {
@@ -108,6 +109,7 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
   } finally {
     lateness.end();
     run.runQueue.end();
+    run.childrenRunQueue.end();
     for (const session of run.sessions) await session.close();
     const { noise, records } = run.log();
     unchecked = uncheckedCodes(records);
@@ -212,10 +214,11 @@ function compareNow(run: ScenarioRun): string[] {
   const seen = run.seen();
   const lives = livesOf(scenario.id, records);
   const waitedMs = (fromMs: number, toMs: number): number => run.runQueue.waitedMs(fromMs, toMs);
+  const childrenWaitedMs = (fromMs: number, toMs: number): number => run.childrenRunQueue.waitedMs(fromMs, toMs);
   const judge = (events: Seen['events'], runner: Seen['runner']): string[] => {
     const signature = signatureOf({ ...seen, events, runner });
     const postmasters = run.logs().map((log) => signatureOf({ ...seen, events, runner: [], log }).filter((line) => line.startsWith('LOG[')));
-    return compare(scenario, { signature, lives, log: records, postmasters, waitedMs });
+    return compare(scenario, { signature, lives, log: records, postmasters, waitedMs, childrenWaitedMs });
   };
   const looked = seen.runner.filter(({ unseen }) => unseen !== true);
   const differences = judge(seen.events, looked);

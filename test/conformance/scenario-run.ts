@@ -45,7 +45,9 @@ export class ScenarioRun {
   /** What a reader of a failure should know besides. */
   readonly notes: string[] = [];
   /** How long the postmasters waited for a processor. */
-  readonly runQueue = new RunQueue(() => [...this.clusters.values()].flatMap(({ pid }) => pid ?? []));
+  readonly runQueue = new RunQueue(() => this.#postmasters());
+  /** How long their children did: a crash cycle takes as long as the slowest of them takes to end. */
+  readonly childrenRunQueue = RunQueue.ofChildren(() => this.#postmasters());
   #slowestLook: SlowLook | null = null;
   readonly #sessions = new Map<string, OracleSession>();
   readonly #backends = new Map<number, string>();
@@ -91,6 +93,10 @@ export class ScenarioRun {
   sayEvent(session: string, text: string): void {
     const pid = this.pidOf(`sess:${session}`) ?? 0;
     this.#extraEvents.push({ timeMs: monotonicMs(), pid, tag: session, text });
+  }
+
+  #postmasters(): number[] {
+    return [...this.clusters.values()].flatMap(({ pid }) => pid ?? []);
   }
 
   cluster(name = DEFAULT_CLUSTER): Cluster {

@@ -68,6 +68,12 @@ export function childrenOf(pid: number): number[] {
     .map(({ child }) => child);
 }
 
+/** The children that a process's main thread has forked, by one look and not by one at each process of the machine. */
+export function forkedBy(pid: number): number[] {
+  const text = look(() => readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')) ?? '';
+  return text.split(' ').filter(Boolean).map(Number);
+}
+
 /** A process's children, their children, and so on, parents first. */
 export function descendantsOf(pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);

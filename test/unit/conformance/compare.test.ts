@@ -136,12 +136,19 @@ describe('restarts', () => {
   const history = { starts: 2, exits: ['exited with exit code 1', '(not seen)'], restart_gaps_s: [1], start_to_start_s: [1.1] };
   const scenario = scenarioWith({ workers: { w: history }, setup: { steps: [{ op: 'reg', w: 'w', restart: 1 }] } });
   const record = (epochMs: number, message: string) => ({ epochMs, pid: 1, code: '00000', level: 'LOG', message });
-  const after = (gapMs: number, log: ReturnType<typeof record>[] = [], waitedMs: (fromMs: number) => number = () => 0, like = scenario): string[] => {
+  const none = (): number => 0;
+  const after = (
+    gapMs: number,
+    log: ReturnType<typeof record>[] = [],
+    waitedMs: (fromMs: number) => number = none,
+    like = scenario,
+    childrenWaitedMs = waitedMs,
+  ): string[] => {
     const lives: Life[] = [
       { startedMs: 0, exit: 'exited with exit code 1', exitedMs: 100, pid: null },
       { startedMs: 100 + gapMs, exit: null, exitedMs: null, pid: null },
     ];
-    return compare(like, { signature: [], lives: new Map([['w', lives]]), log, waitedMs });
+    return compare(like, { signature: [], lives: new Map([['w', lives]]), log, waitedMs, childrenWaitedMs });
   };
 
   it.each([1000, 1190])('may come %i ms after the exit', (gap) => expect(after(gap)).toEqual([]));
@@ -156,8 +163,13 @@ describe('restarts', () => {
     const cycle = [record(105, 'terminating any other active server processes'), record(600, 'all server processes terminated; reinitializing')];
     const quick = { ...scenario, workers: { w: { ...history, restart_gaps_s: [0.02] } } };
     expect(after(450, cycle.with(1, record(500, 'all server processes terminated; reinitializing')), undefined, quick)).toEqual([]);
-    expect(after(600, cycle, undefined, quick)).toEqual([expect.stringMatching(/came back 0\.59 s after crash cycle 1, not in under 0\.5 s/)]);
-    expect(after(600, cycle, () => 150, quick)).toEqual([]);
+    expect(after(600, cycle, none, quick)).toEqual([expect.stringMatching(/came back 0\.59 s after crash cycle 1, not in under 0\.5 s/)]);
+    expect(after(600, cycle, () => 150, quick, none)).toEqual([]);
+    // A child had no processor when it was to end; if that was not all of it, a reader is told.
+    expect(after(600, cycle, none, quick, () => 150)).toEqual([]);
+    expect(after(600, cycle, none, quick, () => 50)).toEqual([
+      expect.stringMatching(/not in under 0\.5 s, all were gone after 0\.49 s \(a child had no processor for 0\.05 s of that\)$/),
+    ]);
     // A child resisted, there too: what counts is the time from then on.
     expect(after(600, cycle)).toEqual([]);
   });

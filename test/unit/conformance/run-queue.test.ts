@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { RunQueue, waitedBetween } from '../../conformance/run-queue.js';
+import { forkedBy } from '../../helpers/processes.js';
 import { waitUntil } from '../../helpers/wait-until.js';
 
 describe('what is counted', () => {
@@ -36,6 +37,27 @@ describe('the kernel', () => {
       queue.end();
       for (const child of children) child.kill('SIGKILL');
       await Promise.all(children.map((child) => once(child, 'close')));
+    }
+  });
+
+  it('says so of the children of a process', async () => {
+    // Two that compute on one processor, and a parent that only waits for them.
+    const parent = spawn('taskset', ['-c', '0', 'sh', '-c', 'while :; do :; done & while :; do :; done & wait'], { detached: true, stdio: 'ignore' });
+    const pid = parent.pid as number;
+    const children = RunQueue.ofChildren(() => [pid]);
+    const itself = new RunQueue(() => [pid]);
+    const begin = Date.now();
+    children.begin();
+    itself.begin();
+    try {
+      await waitUntil(() => children.waitedMs(begin, Date.now()) > 50, { what: 'one to wait for the other', timeoutMs: 20_000 });
+      expect(forkedBy(pid)).toHaveLength(2);
+      expect(itself.waitedMs(begin, Date.now())).toBeLessThan(children.waitedMs(begin, Date.now()));
+    } finally {
+      children.end();
+      itself.end();
+      process.kill(-pid, 'SIGKILL');
+      await once(parent, 'close');
     }
   });
 
