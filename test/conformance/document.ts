@@ -45,8 +45,8 @@ depend on who else is at work:
   every 10 ms, and takes it off the pause before a restart; and where it had none when a worker had ended, the line of that came late, and the pause looks shorter.
 - A restart may look ${EARLY_S * 1000} ms sooner than its interval: the line of the exit is written a moment after the exit was noted.
 - A crash cycle's 0.5 s are counted from the exit that began the cycle where the recorded restart came as soon after that; where it did not (a child resists, and is
-  killed after five seconds), from the line that says that all are gone. Counted from the exit, the time that the child which waited longest had no processor is
-  taken off as the postmaster's is: it was ready to end.
+  killed after five seconds), from the line that says that all are gone. The time that the last of its children to end, or the startup process, was ready to run
+  and had no processor is taken off as the postmaster's is.
 - A look (at a status, at processes, at a count of signals) that had to be repeated is repeated in silence, but the longest such wait of a run stands in its
   summary; where \`--busy\` is not asked for, each one above a second does.
 - A session that polls may miss a worker that lived between two of its looks. Such a life counts as seen where the log has it begin after one look and end before

@@ -82,11 +82,17 @@ function checkGaps(
       // The whole cycle, from the exit that began it, where PostgreSQL's was as short; with a child that resists it takes seconds in both.
       const begin = between.findLast(({ message }) => TERMINATING.test(message));
       const whole = recordedGap !== undefined && recordedGap < CRASH_CYCLE_S;
-      if (!whole || begin === undefined) return checkCrashRestart(name, index, gap(reset.epochMs));
-      // The postmaster waits for its children, so what the slowest of them waited for is in it.
-      const childWaited = childrenWaitedMs(begin.epochMs, reset.epochMs) / 1000;
-      const untilGone = (reset.epochMs - begin.epochMs) / 1000;
-      return checkCrashRestart(name, index, { ...gap(begin.epochMs), childWaited }, `, all were gone after ${untilGone.toFixed(2)} s`);
+      // The postmaster waits for the startup process, and before that for the last of its children to end: what each of the two waited for is in it.
+      const startupWaited = childrenWaitedMs(reset.epochMs, life.startedMs) / 1000;
+      if (!whole || begin === undefined) return checkCrashRestart(name, index, { ...gap(reset.epochMs), childWaited: startupWaited });
+      const endWaited = childrenWaitedMs(begin.epochMs, reset.epochMs) / 1000;
+      const untilGone = ((reset.epochMs - begin.epochMs) / 1000).toFixed(2);
+      return checkCrashRestart(
+        name,
+        index,
+        { ...gap(begin.epochMs), childWaited: endWaited + startupWaited },
+        `, all were gone after ${untilGone} s`,
+      );
     }
     if (before.exitedMs === null || interval === undefined || interval < 0) return [];
     return checkInterval(name, index, gap(before.exitedMs), interval);
@@ -94,7 +100,7 @@ function checkGaps(
 }
 
 /**
- * In seconds; `postmasterWaited` is what of it the postmaster spent in the queue of a processor, `childWaited` a child for whose end it waited, and neither is
+ * In seconds; `postmasterWaited` is what of it the postmaster spent in the queue of a processor, `childWaited` the children that it waited for, and neither is
  * counted against it; `late` is the postmaster's just before: the exit was noted so much sooner than its line was written.
  */
 interface Gap {
@@ -105,7 +111,9 @@ interface Gap {
 }
 
 function waitedText({ postmasterWaited, childWaited }: Gap): string {
-  const waits = [['the postmaster', postmasterWaited] as const, ['a child', childWaited] as const].filter(([, seconds]) => seconds >= 0.005);
+  const waits = [['the postmaster', postmasterWaited] as const, ['those that it waited for', childWaited] as const].filter(
+    ([, seconds]) => seconds >= 0.005,
+  );
   return waits.length === 0 ? '' : ` (${waits.map(([who, seconds]) => `${who} had no processor for ${seconds.toFixed(2)} s of that`).join(', ')})`;
 }
 

@@ -8,7 +8,7 @@ import { forkedBy } from '../helpers/processes.js';
 
 const LOOK_MS = 10;
 /** Children are many; what one has waited can still be read when it has ended, until its postmaster has reaped it. */
-const CHILDREN_LOOK_MS = 50;
+const CHILDREN_LOOK_MS = 25;
 
 interface Sample {
   readonly epochMs: number;
@@ -29,6 +29,7 @@ export class RunQueue {
   readonly #lookMs: number;
   readonly #samples = new Map<number, Sample[]>();
   #timer: NodeJS.Timeout | undefined;
+  #lookedAt: number | null = null;
 
   constructor(pids: () => Iterable<number>, lookMs = LOOK_MS) {
     this.#pids = pids;
@@ -56,13 +57,16 @@ export class RunQueue {
   }
 
   #look(): void {
+    const lookedAt = Date.now();
     for (const pid of this.#pids()) {
       const sample = read(pid);
       if (sample === null) continue;
       const samples = this.#samples.get(pid);
-      if (samples === undefined) this.#samples.set(pid, [sample]);
-      else samples.push(sample);
+      if (samples !== undefined) samples.push(sample);
+      // Who was not there at the look before had not waited then.
+      else this.#samples.set(pid, this.#lookedAt === null ? [sample] : [{ epochMs: this.#lookedAt, waitedMs: 0 }, sample]);
     }
+    this.#lookedAt = lookedAt;
   }
 }
 

@@ -166,10 +166,15 @@ describe('restarts', () => {
     expect(after(600, cycle, none, quick)).toEqual([expect.stringMatching(/came back 0\.59 s after crash cycle 1, not in under 0\.5 s/)]);
     expect(after(600, cycle, () => 150, quick, none)).toEqual([]);
     // A child had no processor when it was to end; if that was not all of it, a reader is told.
-    expect(after(600, cycle, none, quick, () => 150)).toEqual([]);
-    expect(after(600, cycle, none, quick, () => 50)).toEqual([
-      expect.stringMatching(/not in under 0\.5 s, all were gone after 0\.49 s \(a child had no processor for 0\.05 s of that\)$/),
+    expect(after(600, cycle, none, quick, () => 50)).toEqual([]);
+    expect(after(600, cycle, none, quick, (from) => (from < 600 ? 100 : 0))).toEqual([]);
+    expect(after(600, cycle, none, quick, (from) => (from < 600 ? 50 : 20))).toEqual([
+      expect.stringMatching(/not in under 0\.5 s, all were gone after 0\.49 s \(those that it waited for had no processor for 0\.07 s of that\)$/),
     ]);
+    // The startup process had none.
+    const reset = [record(200, 'all server processes terminated; reinitializing')];
+    expect(after(640, reset, none, quick, () => 50)).toEqual([]);
+    expect(after(640, reset, none, quick, () => 30)).toHaveLength(1);
     // A child resisted, there too: what counts is the time from then on.
     expect(after(600, cycle)).toEqual([]);
   });

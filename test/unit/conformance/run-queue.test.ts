@@ -1,6 +1,7 @@
 // How much of a stretch of time a process waited for a processor, by looks that were taken now and then.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { RunQueue, waitedBetween } from '../../conformance/run-queue.js';
 import { forkedBy } from '../../helpers/processes.js';
@@ -58,6 +59,26 @@ describe('the kernel', () => {
       itself.end();
       process.kill(-pid, 'SIGKILL');
       await once(parent, 'close');
+    }
+  });
+
+  it('says of a process that was born between two looks all that it waited', async () => {
+    const pids: number[] = [];
+    const queue = new RunQueue(() => pids);
+    const begin = Date.now();
+    queue.begin();
+    const children = [0, 1].map(() => spawn('taskset', ['-c', '0', 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }));
+    try {
+      const waited = (): number =>
+        Math.max(...children.map(({ pid }) => Number(readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')[1]) / 1e6));
+      await waitUntil(() => waited() > 50, { what: 'one to wait for the other', timeoutMs: 20_000 });
+      queue.end();
+      pids.push(...children.flatMap(({ pid }) => pid ?? []));
+      expect(queue.waitedMs(begin, Date.now())).toBeGreaterThan(50);
+    } finally {
+      queue.end();
+      for (const child of children) child.kill('SIGKILL');
+      await Promise.all(children.map((child) => once(child, 'close')));
     }
   });
 
