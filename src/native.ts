@@ -60,7 +60,7 @@ export interface Native {
   otherThreadsRest(): number;
   /** Of the event loop's, those that have no answer yet. */
   activeRequests(): number;
-  /** Threads are born with every signal blocked from here on, and memory is there to be forked. How many slots were ours to change. */
+  /** Threads are born with every signal blocked from here on, memory is there to be forked, and V8's pages lie side by side. How many slots were ours to change. */
   patchImports(): number;
   /** Of the C library, where it is glibc. */
   glibcVersion(): string | null;

@@ -1,4 +1,4 @@
-// Interposing four imports of the running program, without LD_PRELOAD and without private layouts: what is read here is the ELF gABI (PT_DYNAMIC,
+// Interposing five imports of the running program, without LD_PRELOAD and without private layouts: what is read here is the ELF gABI (PT_DYNAMIC,
 // DT_JMPREL, DT_RELA, DT_SYMTAB, DT_STRTAB, PT_GNU_RELRO), by way of dl_iterate_phdr(3). The hazards, by number as in docs/fork-safety.md:
 //
 //  F1  madvise: V8 marks its heap MADV_DONTFORK. Ours leaves the mark out, so one walk over the maps, after the slots are ours, is enough:
@@ -7,6 +7,8 @@
 //      that is born before SIGURG was blocked swallows the wake-up of a latch. Ours blocks everything around the call.
 //  T3  dlopen: an addon that is loaded later has slots of its own, and may start threads while it is loaded. Ours blocks everything around the call,
 //      and looks for new slots at its end.
+//  M1  mmap: V8 wants each page of its heap, 256 KB, at an address that it draws by chance, and so 8 KB of page tables to itself, in each process, and a mapping
+//      to itself, which each fork copies. Ours leaves the wish out: the kernel then puts it beside the last one, and both are one mapping.
 //
 // And, no hazard of forking: sigaction, since libuv gives a signal back to the kernel when the last of its listeners goes. A worker's SIGTERM would then be
 // deadly to all (a crash, since the kernel's default action detaches from nothing). Ours gives it back to what BgwSignal chose last, at once.
@@ -60,6 +62,22 @@ static int ForkableMadvise(void *address, size_t length, int advice) {
   return advice == MADV_DONTFORK ? 0 : madvise(address, length, advice);
 }
 
+// A wish, which mmap(2) may not fulfil anyway: nobody can rest on it. Left alone: what must lie where it is wanted (MAP_FIXED, MAP_32BIT); what is smaller than a
+// page of V8's (tables of jumps, which want to be near to the code that they jump to); what has whole page tables to itself in any case, and code's reservation.
+static bool IsPageOfHeap(const void *wish, size_t length, int flags) {
+  const int kWanted = MAP_PRIVATE | MAP_ANONYMOUS;
+  const size_t kPage = 256 * 1024, kTable = 2 * 1024 * 1024;
+  return wish != NULL && (flags & ~(MAP_NORESERVE | MAP_STACK)) == kWanted && length >= kPage && length < kTable;
+}
+
+static void *NeighbouringMmap(void *wish, size_t length, int protection, int flags, int fd, off_t offset) {
+  if (!IsPageOfHeap(wish, length, flags)) return mmap(wish, length, protection, flags, fd, offset);
+  void *pages = mmap(NULL, length, protection, flags, fd, offset);
+  // Side by side they could become huge pages, where the machine makes them unasked; a child that writes one word would get 2 MB. An old kernel has neither.
+  if (pages != MAP_FAILED) (void)madvise(pages, length, MADV_NOHUGEPAGE);
+  return pages;
+}
+
 static int RestoringSigaction(int signo, const struct sigaction *action, struct sigaction *before) {
   struct sigaction chosen;
   if (signo == SIGPWR && action != NULL) BgwPostmasterMayBeDead();  // a listener of Node's takes it from us
@@ -84,16 +102,18 @@ typedef struct Import {
   const char *name;
   uintptr_t wrapper;
   // dlopen looks at who calls it: a bare name is searched for along its caller's own path. Node's calls name a path, or do not have one of their
-  // own; those of an addon are left alone.
+  // own; those of an addon are left alone. And a compiler in an addon may want its memory near to something.
   bool first_only;
 } Import;
 
-enum { kPthreadCreate, kMadvise, kSigaction, kDlopen, kImports };
+enum { kPthreadCreate, kMadvise, kSigaction, kDlopen, kMmap, kMmap64, kImports };
 static const Import imports[kImports] = {
     [kPthreadCreate] = {"pthread_create", (uintptr_t)BlockedPthreadCreate, false},
     [kMadvise] = {"madvise", (uintptr_t)ForkableMadvise, false},
     [kSigaction] = {"sigaction", (uintptr_t)RestoringSigaction, false},
     [kDlopen] = {"dlopen", (uintptr_t)WatchedDlopen, true},
+    [kMmap] = {"mmap", (uintptr_t)NeighbouringMmap, true},
+    [kMmap64] = {"mmap64", (uintptr_t)NeighbouringMmap, true},  // the same function, where off_t has 64 bits
 };
 
 // --- one object -----------------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@
 // Once, in the postmaster; src/postmaster/main.ts does it in this order, for the reasons that it gives:
 //    1  V1 V2 V3 U1   Node is executed again, with V8's flags and without io_uring: late flags crash (reexecuteIfNeeded, node-flags.ts)
 //    2  P6            a channel of child_process.fork is closed
-//    3  F1 T1 T3      Node's imports lead to ours: no page is marked MADV_DONTFORK any more, what was marked is unmarked, threads are born with every signal
-//                     blocked, and an addon's threads too; before anything is loaded that could start one (checkNode; native/core/imports.c)
+//    3  F1 T1 T3 M1   Node's imports lead to ours: no page is marked MADV_DONTFORK any more, what was marked is unmarked, pages lie side by side, threads are born
+//                     with every signal blocked, and an addon's threads too; before anything is loaded that could start one (checkNode; native/core/imports.c)
 //    4  V4 V6         V8 is told that its platform has no threads, now or later (checkNode; native/core/platform.c)
 //    5  I1 I2 I3 I4   what every process of ours must have of its own is prepared, before anybody can keep a reference to Node's (identity.ts)
 //    6  P5 P7 I5      what is loaded is looked at for what does not survive a fork (postmaster/preload-audit.ts)

@@ -88,6 +88,27 @@ test('V7: and while it serves', { timeout: 120_000 }, async () => {
   });
 });
 
+test('M1: a child’s page tables are small, where a plain Node’s are not', async () => {
+  const LARGE = fixture('preload/large.mjs');
+  const tables = (pid: number): number => kb(pid, 'VmPTE') / (kb(pid, 'VmRSS') / 1024);
+  await withPostmaster({ preload: [LARGE] }, async (running) => {
+    const session = await running.connect();
+    const { pid } = await launch(session, worker('staysIdle', { libraryName: LIBRARY, name: 'small' }));
+    await waitForSaid(running, 'small', 'ready');
+    expect(kb(pid, 'VmRSS')).toBeGreaterThan(100 * 1024);
+    // 2 KB of each MB would be no gap at all.
+    expect(tables(pid)).toBeLessThan(10);
+  });
+  const plain = spawn(process.execPath, [LARGE, 'plain'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(async () => {
+    const exited = once(plain, 'exit');
+    plain.kill('SIGKILL');
+    await exited;
+  });
+  await once(plain.stdout, 'data');
+  expect(tables(plain.pid as number)).toBeGreaterThan(20);
+});
+
 /** The threads but the first that will wake by themselves: what /proc says of the system call that each sleeps in. */
 function withTimeLimit(pid: number): string[] {
   const others = readdirSync(`/proc/${pid}/task`).filter((tid) => Number(tid) !== pid);

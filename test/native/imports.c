@@ -11,6 +11,7 @@ typedef struct Importer {
   int (*start)(pthread_t *thread, void *(*run)(void *), void *arg);
   int (*keep_from_fork)(void *address, size_t length);
   int (*advise)(void *address, size_t length, int advice);
+  void *(*map)(void *wish, size_t length, int flags);
   int *counter;
 } Importer;
 
@@ -21,8 +22,9 @@ static Importer load(int mode) {
   *(void **)&importer.start = dlsym(handle, "importer_start");
   *(void **)&importer.keep_from_fork = dlsym(handle, "importer_keep_from_fork");
   *(void **)&importer.advise = dlsym(handle, "importer_advise");
+  *(void **)&importer.map = dlsym(handle, "importer_map");
   *(void **)&importer.counter = dlsym(handle, "importer_counter");
-  CHECK(importer.start != NULL && importer.keep_from_fork != NULL && importer.advise != NULL &&
+  CHECK(importer.start != NULL && importer.keep_from_fork != NULL && importer.advise != NULL && importer.map != NULL &&
         importer.counter != NULL);
   return importer;
 }
@@ -98,6 +100,43 @@ TEST(other_advice_is_passed_on) {
   CHECK_EQ(page[0], 0);
   CHECK_EQ(importer.advise(page + 1, 4096, MADV_DONTNEED), -1);
   CHECK_EQ(errno, EINVAL);
+}
+
+static const size_t kHeapPage = 256 * 1024;
+// Far from everything, and apart from each other.
+static char *const kWishes[] = {(char *)0x100000000000, (char *)0x200000000000};
+
+TEST(pages_of_a_heap_lie_side_by_side_wherever_they_were_wanted) {
+  if (kUnderTSan) return;  // which has addresses of its own for everything
+  const int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
+  Importer importer = load(RTLD_NOW);
+  for (int i = 0; i < 2; i++) CHECK(importer.map(kWishes[i], kHeapPage, kFlags) == kWishes[i]);
+  CHECK(BgwPatchImports() >= 2);
+  char *one = importer.map(kWishes[0] + kHeapPage, kHeapPage, kFlags);
+  char *other = importer.map(kWishes[1] + kHeapPage, kHeapPage, kFlags | MAP_NORESERVE);
+  CHECK(one != MAP_FAILED && other != MAP_FAILED);
+  CHECK(one != kWishes[0] + kHeapPage && other != kWishes[1] + kHeapPage);
+  // The kernel may have had a hole for the one; of many most are neighbours.
+  int neighbours = 0;
+  for (int i = 0; i < 64; i++, one = other) {
+    other = importer.map(kWishes[i % 2] + (size_t)(i + 2) * kHeapPage, kHeapPage, kFlags);
+    neighbours += other + kHeapPage == one || one + kHeapPage == other;
+  }
+  CHECK(neighbours > 48);
+}
+
+TEST(what_is_no_page_of_a_heap_lies_where_it_is_wanted) {
+  if (kUnderTSan) return;
+  const int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
+  Importer importer = load(RTLD_NOW);
+  CHECK(BgwPatchImports() >= 2);
+  char *wish = kWishes[0];
+  CHECK(importer.map(wish, 4096, kFlags) == wish);
+  CHECK(importer.map(wish += kHeapPage, 2 * 1024 * 1024, kFlags) == wish);
+  CHECK(importer.map(wish += 4 * 1024 * 1024, kHeapPage, kFlags | MAP_FIXED) == wish);
+  CHECK(importer.map(wish += kHeapPage, kHeapPage, MAP_SHARED | MAP_ANONYMOUS) == wish);
+  CHECK(importer.map(NULL, kHeapPage, kFlags) != MAP_FAILED);
+  CHECK(importer.map(NULL, 0, kFlags) == MAP_FAILED && errno == EINVAL);
 }
 
 TEST(data_beside_the_slots_stays_writable) {

@@ -14,5 +14,10 @@ int importer_keep_from_fork(void *address, size_t length) { return madvise(addre
 int importer_advise(void *address, size_t length, int advice);
 int importer_advise(void *address, size_t length, int advice) { return madvise(address, length, advice); }
 
+void *importer_map(void *wish, size_t length, int flags);
+void *importer_map(void *wish, size_t length, int flags) {
+  return mmap(wish, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+}
+
 // In the same page as the object's ordinary data, perhaps, which must stay writable.
 int importer_counter = 1;
