@@ -21,17 +21,24 @@ const SHARE = 20;
 export function compactImage(): void {
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as () => void;
+  compacting(() => {
+    gc();
+    gc();
+    const { total_heap_size: heap, external_memory: external } = getHeapStatistics();
+    if (resident() - heap - external > NOTHING_KEPT + GROWN_MUCH) native.giveBackMemory();
+  });
+}
+
+/** Only here: children collect as V8 thinks best. */
+function compacting(collect: () => void): void {
   setFlagsFromString('--compact-on-every-full-gc');
-  gc();
-  gc();
-  const { total_heap_size: heap, external_memory: external } = getHeapStatistics();
-  if (resident() - heap - external > NOTHING_KEPT + GROWN_MUCH) giveBack();
-  setFlagsFromString('--no-compact-on-every-full-gc'); // children collect as V8 thinks best
+  collect();
+  setFlagsFromString('--no-compact-on-every-full-gc');
 }
 
 /** A Node without v8::Isolate::MemoryPressureNotification keeps what it keeps: nothing rests on this but memory. */
 function giveBack(): void {
-  native.giveBackMemory();
+  compacting(() => native.giveBackMemory());
 }
 
 /** Bytes; 0 where nobody can tell: no descriptor is left for a look into /proc, or there is no /proc. */
