@@ -27,7 +27,7 @@ usage: npm run conformance -- [FILE…] [option…]
   --group G     only this group; may be given again
   --jobs N      so many scenarios side by side (default 4)
   --json        the results as JSON
-  --tries N     so often a scenario is tried, where it failed and the judge itself was late (default 3; 1: whatever happens counts)
+  --tries N     so often a scenario is tried, where it failed and the judge was late, or a process had no processor (default 3; 1: whatever happens counts)
   --repeat N    N runs; fails where a verdict is not the same in all of them
   --busy        keeps every processor busy meanwhile
   --write-docs  writes docs/conformance.md

@@ -21,8 +21,8 @@ export function countByGroup(results: readonly Result[]): Map<string, GroupCount
 const MARKS: Readonly<Record<Verdict, string>> = { passed: 'ok    ', failed: 'FAILED', 'not applicable': 'n/a   ' };
 
 /** One scenario, with its differences where it failed. */
-export function scenarioText({ id, group, verdict, seconds, reasons, lateMs, discarded, kept }: Result): string {
-  const late = verdict === 'failed' ? `, ${lateMs} ms late` : '';
+export function scenarioText({ id, group, verdict, seconds, reasons, lateMs, starvedMs, discarded, kept }: Result): string {
+  const late = verdict === 'failed' ? `, ${lateMs} ms late, starved for ${starvedMs} ms` : '';
   const again = discarded.length > 0 ? `, try ${discarded.length + 1}: the judge was late before` : '';
   const head = `${MARKS[verdict]}  ${id}  (${group}, ${seconds.toFixed(1)} s${late}${again})`;
   if (verdict === 'passed') return head;
@@ -58,13 +58,13 @@ export function summaryText(results: readonly Result[], { busy = false }: { busy
 /** The tries that did not count, each with what had differed: who reads it sees whether only the judge was to blame. */
 function discardedText(results: readonly Result[]): string[] {
   const lines = results.flatMap(({ id, discarded }) =>
-    discarded.flatMap(({ lateMs, reasons }, index) => [
-      `${id}, try ${index + 1}: the judge was ${lateMs} ms late, and`,
+    discarded.flatMap(({ lateMs, starvedMs, reasons }, index) => [
+      `${id}, try ${index + 1}: the judge was ${lateMs} ms late, a process had no processor for ${starvedMs} ms, and`,
       ...reasons.map((line) => `        ${line}`),
     ]),
   );
   const tries = results.reduce((sum, { discarded }) => sum + discarded.length, 0);
-  return lines.length === 0 ? [] : [`tries that did not count, as the judge was late: ${tries}`, ...lines, ''];
+  return lines.length === 0 ? [] : [`tries that did not count, as the judge was late or a process had no processor: ${tries}`, ...lines, ''];
 }
 
 /** What a passed scenario may have to say. */

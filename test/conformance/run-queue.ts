@@ -56,6 +56,14 @@ export class RunQueue {
     return Math.max(0, ...[...this.#samples.values()].map((samples) => waitedBetween(samples, fromMs, toMs)));
   }
 
+  /** The most that one of them had waited more at one look than at the look before. */
+  get worstMs(): number {
+    const waits = [...this.#samples.values()].flatMap((samples) =>
+      samples.slice(1).map(({ waitedMs }, index) => waitedMs - (samples[index] as Sample).waitedMs),
+    );
+    return Math.round(Math.max(0, ...waits));
+  }
+
   #look(): void {
     const lookedAt = Date.now();
     for (const pid of this.#pids()) {

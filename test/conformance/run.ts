@@ -12,7 +12,7 @@ import { documentText } from './document.js';
 import type { Job } from './lane.js';
 import { Lanes } from './lanes.js';
 import type { Scenario } from './language.js';
-import { TOO_LATE_MS } from './lateness.js';
+import { isWorthAnotherTry } from './lateness.js';
 import { parseOptions, USAGE, type Options } from './options.js';
 import { goFirst } from './priority.js';
 import { disagreements, keepBusy, repeatText } from './repeat.js';
@@ -36,7 +36,7 @@ function readScenarios({ files, only, groups }: Options): Scenario[] {
 }
 
 /**
- * Those that take longest first: none of them is then left alone at the end. What failed while the judge was late is tried again when all others are through,
+ * Those that take longest first: none of them is then left alone at the end. What failed while the judge was late, or a process had no processor, is tried again when all others are through,
  * one at a time. Results are in the order of the files.
  */
 async function judgeAll(scenarios: readonly Scenario[], options: Options, signal: AbortSignal): Promise<Result[]> {
@@ -50,7 +50,8 @@ async function judgeAll(scenarios: readonly Scenario[], options: Options, signal
   });
   const onResult = (result: Result, { scenario }: Job): void => {
     const before = results.get(scenario);
-    const discarded = before === undefined ? [] : [...before.discarded, { lateMs: before.lateMs, reasons: before.reasons }];
+    const discarded =
+      before === undefined ? [] : [...before.discarded, { lateMs: before.lateMs, starvedMs: before.starvedMs, reasons: before.reasons }];
     const whole = { ...result, discarded };
     results.set(scenario, whole);
     if (!options.json) process.stdout.write(`${scenarioText(whole)}\n`);
@@ -59,7 +60,7 @@ async function judgeAll(scenarios: readonly Scenario[], options: Options, signal
     const order = scenarios.toSorted((a, b) => timeOf(b) - timeOf(a));
     await lanes.judge(order.map(job), { signal, onResult });
     for (let tries = 1; tries < options.tries; tries++) {
-      const again = order.filter((scenario) => isWorthAnotherTry(results.get(scenario)));
+      const again = order.filter((scenario) => isWorthAnotherTry(results.get(scenario) as Result));
       await lanes.judge(again.map(job), { atOnce: 1, signal, onResult });
     }
   } finally {
@@ -67,10 +68,6 @@ async function judgeAll(scenarios: readonly Scenario[], options: Options, signal
     await database.stop(options.keep);
   }
   return scenarios.flatMap((scenario) => results.get(scenario) ?? []);
-}
-
-function isWorthAnotherTry(result: Result | undefined): boolean {
-  return result?.verdict === 'failed' && result.lateMs >= TOO_LATE_MS;
 }
 
 async function main(argv: readonly string[]): Promise<number> {

@@ -31,6 +31,8 @@ export interface Result {
   readonly reasons: readonly string[];
   /** How late the judge itself was, at worst. */
   readonly lateMs: number;
+  /** The longest that a process of the scenario was ready to run and had no processor. */
+  readonly starvedMs: number;
   /** Tries that failed while the judge itself was late, and so were not counted. */
   readonly discarded: readonly Discarded[];
   /** The look that had to be repeated for longest until it was the recorded one. */
@@ -41,7 +43,7 @@ export interface Result {
   readonly kept?: string;
 }
 
-export type Discarded = Pick<Result, 'lateMs' | 'reasons'>;
+export type Discarded = Pick<Result, 'lateMs' | 'starvedMs' | 'reasons'>;
 
 export interface RunOptions {
   /** The database behind a scenario that needs one and has none of its own. */
@@ -68,6 +70,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     seconds: (performance.now() - started) / 1000,
     reasons,
     lateMs: 0,
+    starvedMs: 0,
     discarded: [],
     slowestLook: null,
     unchecked: [],
@@ -86,7 +89,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   return result(differences.length === 0 ? 'passed' : 'failed', differences, { ...seen, ...kept });
 }
 
-type Judgement = Pick<Result, 'lateMs' | 'slowestLook' | 'unchecked'> & { readonly differences: readonly string[] };
+type Judgement = Pick<Result, 'lateMs' | 'starvedMs' | 'slowestLook' | 'unchecked'> & { readonly differences: readonly string[] };
 
 /** The differences. Whatever goes wrong is one, and whatever goes wrong nothing is left. */
 async function judge(scenario: Scenario, base: string, options: RunOptions): Promise<Judgement> {
@@ -117,7 +120,9 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
     await tearDown({ clusters: run.clusters.values(), base, keep: options.keep });
   }
   const { slowestLook } = run;
-  return { differences: differences.length === 0 ? [] : [...differences, ...run.notes], lateMs: lateness.worstMs, slowestLook, unchecked };
+  const starvedMs = Math.max(run.runQueue.worstMs, run.childrenRunQueue.worstMs);
+  const all = differences.length === 0 ? [] : [...differences, ...run.notes];
+  return { differences: all, lateMs: lateness.worstMs, starvedMs, slowestLook, unchecked };
 }
 
 /** The sum of all that the scenario may wait for. */

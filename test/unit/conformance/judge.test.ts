@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { documentText, exceptionsText } from '../../conformance/document.js';
 import { problemsOf } from '../../conformance/language.js';
 import { parseOptions } from '../../conformance/options.js';
+import { isWorthAnotherTry } from '../../conformance/lateness.js';
 import { disagreements, repeatText } from '../../conformance/repeat.js';
 import { summaryText } from '../../conformance/report.js';
 import type { Result, Verdict } from '../../conformance/runner.js';
@@ -32,6 +33,7 @@ const result = (id: string, verdict: Verdict, discarded: Result['discarded'] = [
   seconds: 1,
   reasons: [],
   lateMs: 0,
+  starvedMs: 0,
   discarded,
   slowestLook: null,
   unchecked: [],
@@ -73,15 +75,27 @@ test('runs that do not agree are named, with the verdict in each', () => {
   expect(disagreements([runs[0] ?? [], []])).toEqual(['a: passed', 'b: passed']);
 });
 
+test.each([
+  ['passed', 1000, 1000, false],
+  ['failed', 39, 99, false],
+  ['failed', 40, 0, true],
+  ['failed', 0, 100, true],
+  ['not applicable', 1000, 1000, false],
+] as const)('a scenario that %s, the judge %i ms late, a process starved for %i ms: tried again? %s', (verdict, lateMs, starvedMs, again) => {
+  expect(isWorthAnotherTry({ verdict, lateMs, starvedMs })).toBe(again);
+});
+
 test('tries that did not count are counted, and what had differed is shown', () => {
-  const text = summaryText([result('a', 'passed', [{ lateMs: 70, reasons: ['- one line', '+ another'] }])]);
-  expect(text).toContain('tries that did not count, as the judge was late: 1\na, try 1: the judge was 70 ms late, and\n        - one line\n');
+  const text = summaryText([result('a', 'passed', [{ lateMs: 70, starvedMs: 0, reasons: ['- one line', '+ another'] }])]);
+  expect(text).toContain(
+    'tries that did not count, as the judge was late or a process had no processor: 1\na, try 1: the judge was 70 ms late, a process had no processor for 0 ms, and\n        - one line\n',
+  );
 });
 
 test('the document says of how many runs it is, and whether they agreed', () => {
   const date = new Date('2026-11-23T08:00:00Z');
   const node = 'v20.20.2';
-  const late = { lateMs: 70, reasons: [] };
+  const late = { lateMs: 70, starvedMs: 0, reasons: [] };
   const runs = [[result('a', 'passed')], [result('a', 'passed', [late])], [result('a', 'passed')]];
   const first = (list: Result[][], busy: boolean): string | undefined => /## The table\n\n(.*)/.exec(documentText(list, { date, node, busy }))?.[1];
   expect(first(runs, true)).toBe('2026-11-23, Node 20.20.2. 3 runs, every processor busy, the same verdict each time. Tries that did not count: 1.');

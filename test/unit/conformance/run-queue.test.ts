@@ -34,6 +34,8 @@ describe('the kernel', () => {
     queue.begin();
     try {
       await waitUntil(() => queue.waitedMs(begin, Date.now()) > 50, { what: 'one to wait for the other', timeoutMs: 20_000 });
+      expect(queue.worstMs).toBeGreaterThan(0);
+      expect(queue.worstMs).toBeLessThanOrEqual(Math.ceil(queue.waitedMs(begin, Date.now())));
     } finally {
       queue.end();
       for (const child of children) child.kill('SIGKILL');
