@@ -57,9 +57,9 @@ depend on who else is at work:
 
 What is left is lateness of the judge's own process, and processes that got no processor for so long that a scenario's own pauses (mostly 100 ms and more)
 have not parted what they were to part: two signals of one kind that a process could not take one by one are one, in PostgreSQL too. Where a scenario failed, and
-the judge's process had been late by ${TOO_LATE_MS} ms or more while it took the steps (as the timers of its event loop show), or one of the scenario's had been ready to run for
-${STARVED_MS} ms or more (as the kernel counts), the scenario is tried again after all others, with none beside it, up to three tries in all. Only that is tried
-again: not what failed while all had a processor, whatever the load. Each such try is listed with how long it was, and all that had differed, so that nothing is
+the judge's process had been late by ${TOO_LATE_MS} ms or more while it took the steps (as the timers of its event loop show), or one of the scenario's had been ready to
+run for ${STARVED_MS} ms or more (as the kernel counts), the scenario is tried again after all others, with none beside it, up to three tries in all. Only that is
+tried again: not what failed while all had a processor, whatever the load. Each such try is listed with how long it was, and all that had differed, so that nothing is
 hidden that comes and goes; with \`--tries 1\` whatever happens counts.
 `;
 

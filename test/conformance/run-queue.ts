@@ -30,6 +30,7 @@ export class RunQueue {
   readonly #samples = new Map<number, Sample[]>();
   #timer: NodeJS.Timeout | undefined;
   #lookedAt: number | null = null;
+  #worstMs = 0;
 
   constructor(pids: () => Iterable<number>, lookMs = LOOK_MS) {
     this.#pids = pids;
@@ -58,10 +59,7 @@ export class RunQueue {
 
   /** The most that one of them had waited more at one look than at the look before. */
   get worstMs(): number {
-    const waits = [...this.#samples.values()].flatMap((samples) =>
-      samples.slice(1).map(({ waitedMs }, index) => waitedMs - (samples[index] as Sample).waitedMs),
-    );
-    return Math.round(Math.max(0, ...waits));
+    return Math.round(this.#worstMs);
   }
 
   #look(): void {
@@ -69,10 +67,12 @@ export class RunQueue {
     for (const pid of this.#pids()) {
       const sample = read(pid);
       if (sample === null) continue;
-      const samples = this.#samples.get(pid);
-      if (samples !== undefined) samples.push(sample);
-      // Who was not there at the look before had not waited then.
-      else this.#samples.set(pid, this.#lookedAt === null ? [sample] : [{ epochMs: this.#lookedAt, waitedMs: 0 }, sample]);
+      // Who was not there at the look before had not waited then; of one who was there before the first look nobody knows.
+      const samples = this.#samples.get(pid) ?? (this.#lookedAt === null ? [] : [{ epochMs: this.#lookedAt, waitedMs: 0 }]);
+      const before = samples.at(-1);
+      if (before !== undefined) this.#worstMs = Math.max(this.#worstMs, sample.waitedMs - before.waitedMs);
+      samples.push(sample);
+      this.#samples.set(pid, samples);
     }
     this.#lookedAt = lookedAt;
   }

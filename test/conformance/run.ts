@@ -36,8 +36,8 @@ function readScenarios({ files, only, groups }: Options): Scenario[] {
 }
 
 /**
- * Those that take longest first: none of them is then left alone at the end. What failed while the judge was late, or a process had no processor, is tried again when all others are through,
- * one at a time. Results are in the order of the files.
+ * Those that take longest first: none of them is then left alone at the end. What failed while the judge was late, or a process had no processor, is tried again
+ * when all others are through, one at a time. Results are in the order of the files.
  */
 async function judgeAll(scenarios: readonly Scenario[], options: Options, signal: AbortSignal): Promise<Result[]> {
   const database = new SharedDatabase(signal);
