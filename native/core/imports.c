@@ -67,7 +67,7 @@ static int ForkableMadvise(void *address, size_t length, int advice) {
 static bool IsPageOfHeap(const void *wish, size_t length, int flags) {
   const int kWanted = MAP_PRIVATE | MAP_ANONYMOUS;
   const size_t kPage = 256 * 1024, kTable = 2 * 1024 * 1024;
-  return wish != NULL && (flags & ~(MAP_NORESERVE | MAP_STACK)) == kWanted && length >= kPage && length < kTable;
+  return wish != NULL && (flags & ~MAP_NORESERVE) == kWanted && length >= kPage && length < kTable;
 }
 
 static void *NeighbouringMmap(void *wish, size_t length, int protection, int flags, int fd, off_t offset) {

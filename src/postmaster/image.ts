@@ -52,8 +52,8 @@ function resident(): number {
 
 /**
  * What a process has allocated once its V8 keeps: the young generation at the size that it grew to, 74 MB for 5 that are alive, and from Node 22 on the pages of
- * what it has collected, 90 to 250 MB where much grows old. Those it would let go after eight seconds, by a timer of the event loop, which does not turn in a
- * postmaster. So the postmaster does by hand what nobody does for it: it tells V8 that memory is short, which collects, and gives back at once what it can.
+ * what it has collected, 90 to 250 MB where much grows old. Those it would let go, if at all, after eight seconds, by a timer of the event loop, which does not turn
+ * in a postmaster. So the postmaster does by hand what nobody does for it: it tells V8 that memory is short, which collects, and gives back at once what it can.
  */
 export class ImageKeeper {
   #usual: number = resident();

@@ -23,7 +23,7 @@ const LIBRARY: string = fileURLToPath(new URL('library.js', import.meta.url));
 const LOOKS = 20;
 const DEADLINE_MS = 60_000;
 /** For each that is to be alive; they collect and compile, and so have pages of their own. */
-const KB_ALIVE = 12 * 1024;
+const KB_ALIVE = 20 * 1024;
 
 interface Result {
   readonly ok: boolean;
