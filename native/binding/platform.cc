@@ -13,16 +13,21 @@ static Napi::Value EmptyPlatform(const Napi::CallbackInfo& info) {
   node::Environment* environment = CurrentEnvironment();
   auto platform_of = Symbol<void* (*)(node::Environment*)>("_ZN4node23GetMultiIsolatePlatformEPNS_11EnvironmentE");
   auto threads = Symbol<uintptr_t>("_ZN4node12NodePlatform21NumberOfWorkerThreadsEv");
+  auto post = Symbol<uintptr_t>(
+      "_ZN4node12NodePlatform26PostTaskOnWorkerThreadImplEN2v812TaskPriorityESt10unique_ptrINS1_"
+      "4TaskESt14default_deleteIS4_EERKNS1_14SourceLocationE");
   auto post_delayed = Symbol<uintptr_t>(
       "_ZN4node12NodePlatform33PostDelayedTaskOnWorkerThreadImplEN2v812TaskPriorityESt10unique_ptrINS1_"
       "4TaskESt14default_deleteIS4_EEdRKNS1_14SourceLocationE");
   if (post_delayed == 0) {  // Node 20
+    post = Symbol<uintptr_t>(
+        "_ZN4node12NodePlatform18CallOnWorkerThreadESt10unique_ptrIN2v84TaskESt14default_deleteIS3_EE");
     post_delayed = Symbol<uintptr_t>(
         "_ZN4node12NodePlatform25CallDelayedOnWorkerThreadESt10unique_ptrIN2v84TaskESt14default_deleteIS3_EEd");
   }
-  if (environment == nullptr || platform_of == nullptr || threads == 0 || post_delayed == 0)
+  if (environment == nullptr || platform_of == nullptr || threads == 0 || post == 0 || post_delayed == 0)
     return Number(info, -ENOENT);
-  return Number(info, BgwEmptyPlatform(platform_of(environment), threads, post_delayed));
+  return Number(info, BgwEmptyPlatform(platform_of(environment), {threads, post, post_delayed}));
 }
 
 // What V8 does when the machine is short of memory: collects, and gives back at once what it keeps for later. Result: 0, or -ENOSYS.

@@ -2,6 +2,8 @@
 // V8 posts some when a heap is collected (to clear references in Node 20, to scavenge in 26), as help that it can do without; but at the end of an
 // event loop, the child's own or that of a thread of worker_threads, Node 20 and 26 wait until that queue is worked off: the hazard V4 of
 // docs/fork-safety.md. V8 posts no more of them than the platform says it has threads. So ours says none, and V8 does all the work itself, in every isolate.
+// Jobs on Node 20 are told the number past the table, when they are created (WebAssembly's, which compiles anew what is called often, is): what they post, ours
+// does not take, and the code stays as it is.
 //
 // What V8 posts to be run later it posts without asking: Node 20 measures 5, 20, 60 and 120 s after it has instantiated WebAssembly, which loading a CommonJS
 // module by import does. A thread of the platform keeps the time and hands the task to a worker thread, and so wakes one of them between the look and the fork:
@@ -37,8 +39,10 @@ static int NoWorkerThreads(void *platform) {
   return 0;
 }
 
-// Whatever its parameters are, by Node's version: a task is passed by reference to its owner, which the caller has, and which deletes it.
-static void TakeNoTask(void) {}
+// Whatever its parameters are, by Node's version: a task is passed by reference to its owner, which the caller has, and which deletes it. Two functions, so that
+// each slot tells whose it was.
+static int TakeNoTask(void) { return 0; }
+static int TakeNoTaskForLater(void) { return 1; }
 
 typedef struct Place {
   uintptr_t address;
@@ -76,8 +80,9 @@ static int Replace(uintptr_t *table, uintptr_t function, uintptr_t by) {
   return -ENOENT;
 }
 
-int BgwEmptyPlatform(void *platform, uintptr_t number_of_worker_threads, uintptr_t post_delayed_task) {
+int BgwEmptyPlatform(void *platform, BgwPlatformFunctions functions) {
   uintptr_t *table = *(uintptr_t **)platform;
-  int result = Replace(table, number_of_worker_threads, (uintptr_t)NoWorkerThreads);
-  return result < 0 ? result : Replace(table, post_delayed_task, (uintptr_t)TakeNoTask);
+  int result = Replace(table, functions.number_of_worker_threads, (uintptr_t)NoWorkerThreads);
+  if (result == 0) result = Replace(table, functions.post_task, (uintptr_t)TakeNoTask);
+  return result < 0 ? result : Replace(table, functions.post_delayed_task, (uintptr_t)TakeNoTaskForLater);
 }

@@ -76,7 +76,7 @@ describe('the kernel', () => {
       await waitUntil(() => waited() > 50, { what: 'one to wait for the other', timeoutMs: 20_000 });
       queue.end();
       pids.push(...children.flatMap(({ pid }) => pid ?? []));
-      expect(queue.waitedMs(begin, Date.now())).toBeGreaterThan(50);
+      expect(queue.waitedMs(begin, Infinity)).toBeGreaterThan(50);
     } finally {
       queue.end();
       for (const child of children) child.kill('SIGKILL');
