@@ -63,6 +63,8 @@ async function soak(times: number, lanes: number): Promise<{ outcomes: Outcome[]
   const outcomes = FACILITIES.map((name): Outcome => ({ name, worked: 0, failures: [] }));
   const total = times * FACILITIES.length;
   const count = { begun: 0, done: 0, failed: 0 };
+  // By a signal: no more are begun, the postmaster is ended, and what was seen until then is told.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => (count.begun = total));
   const lane = async (session: Session): Promise<void> => {
     while (count.begun < total) {
       const n = count.begun++;
