@@ -103,8 +103,8 @@ TEST(other_advice_is_passed_on) {
 }
 
 static const size_t kHeapPage = 256 * 1024;
-// Far from everything, and apart from each other.
-static char *const kWishes[] = {(char *)0x100000000000, (char *)0x200000000000};
+// Far from everything, from the address sanitizer's shadow too, and apart from each other.
+static char *const kWishes[] = {(char *)0x200000000000, (char *)0x300000000000};
 
 TEST(pages_of_a_heap_lie_side_by_side_wherever_they_were_wanted) {
   if (kUnderTSan) return;  // which has addresses of its own for everything
@@ -130,11 +130,11 @@ TEST(what_is_no_page_of_a_heap_lies_where_it_is_wanted) {
   const int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
   Importer importer = load(RTLD_NOW);
   CHECK(BgwPatchImports() >= 2);
-  char *wish = kWishes[0];
-  CHECK(importer.map(wish, 4096, kFlags) == wish);
-  CHECK(importer.map(wish += kHeapPage, 2 * 1024 * 1024, kFlags) == wish);
-  CHECK(importer.map(wish += 4 * 1024 * 1024, kHeapPage, kFlags | MAP_FIXED) == wish);
-  CHECK(importer.map(wish += kHeapPage, kHeapPage, MAP_SHARED | MAP_ANONYMOUS) == wish);
+  char *small = kWishes[0], *table = small + kHeapPage, *fixed = table + 4 * 1024 * 1024, *shared = fixed + kHeapPage;
+  CHECK(importer.map(small, 4096, kFlags) == small);
+  CHECK(importer.map(table, 2 * 1024 * 1024, kFlags) == table);
+  CHECK(importer.map(fixed, kHeapPage, kFlags | MAP_FIXED) == fixed);
+  CHECK(importer.map(shared, kHeapPage, MAP_SHARED | MAP_ANONYMOUS) == shared);
   CHECK(importer.map(NULL, kHeapPage, kFlags) != MAP_FAILED);
   CHECK(importer.map(NULL, 0, kFlags) == MAP_FAILED && errno == EINVAL);
 }
