@@ -121,7 +121,7 @@ export class Performer {
   }
 
   /** The reasons raised in shared memory: recovery progress first, then worker changes (T-12). What the server is comes before what follows from it. */
-  pmSignals(): Happening[] {
+  pmSignals(workers: readonly RegisteredBgWorker[]): Happening[] {
     const happened: Happening[] = [];
     const server = checkPostmasterSignal(PMSIGNAL_SERVER_STATE) ? seenServerState() : null;
     if (server !== null) happened.push({ type: 'server state', server });
@@ -129,7 +129,7 @@ export class Performer {
     if (checkPostmasterSignal(PMSIGNAL_BEGIN_HOT_STANDBY)) happened.push({ type: 'pmsignal', reason: 'begin hot standby' });
     if (checkPostmasterSignal(PMSIGNAL_RECOVERY_FINISHED)) happened.push({ type: 'pmsignal', reason: 'recovery finished' });
     if (checkPostmasterSignal(PMSIGNAL_BACKGROUND_WORKER_CHANGE)) {
-      happened.push({ type: 'slots', ...readSlots() });
+      happened.push({ type: 'slots', ...readSlots(workers) });
     }
     return happened;
   }

@@ -59,9 +59,10 @@ export function backgroundWorkerStateChange(d: Draft, totalSlots: number, slots:
     log(d, LOG, `inconsistent background worker state (max_worker_processes=${maxWorkerProcesses}, total_slots=${totalSlots})`);
     return;
   }
+  const bySlot = new Map(d.state.workers.map((worker) => [worker.slot, worker]));
   for (const view of slots) {
     if (!view.inUse || view.slot < 0 || view.slot >= maxWorkerProcesses) continue;
-    const known = d.state.workers.find((worker) => worker.slot === view.slot);
+    const known = bySlot.get(view.slot);
     if (known !== undefined) {
       if (view.terminate && !known.terminate) recordTermination(d, known);
       continue;

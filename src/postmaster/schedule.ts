@@ -16,7 +16,7 @@ import { ERRCODE_CONFIGURATION_LIMIT_EXCEEDED } from '../elog/errcodes.js';
 import { DEBUG1, LOG } from '../elog/error-data.js';
 import { foldDeadlines, isFolding, logOfWorker } from './fold.js';
 import { noteServing, reinitialiseDelay, restartDelay } from './guard.js';
-import { addChild, findWorker, log, notify, setPMState, updateWorker, type Draft } from './draft.js';
+import { addChild, log, notify, setPMState, updateWorker, type Draft } from './draft.js';
 import { forgetBackgroundWorker, neverRestarts, reportBackgroundWorkerPID } from './registry.js';
 import type { ForkTarget, Pass, PMState, PostmasterSettings, PostmasterState, ServerState, WorkerDescriptor, WorkerEntry } from './state-types.js';
 
@@ -110,8 +110,9 @@ export function maybeStartBgworkers(d: Draft, then: Pass['then'] = 'nothing'): v
 function continuePass(d: Draft): void {
   const { pass } = d.state;
   if (pass === null) return;
+  const byId = new Map(d.state.workers.map((worker) => [worker.id, worker]));
   for (const [index, id] of pass.queue.entries()) {
-    const worker = findWorker(d, id);
+    const worker = byId.get(id);
     if (worker === undefined || !considerWorker(d, worker, pass.now)) continue;
     // S-36. The child slot that S-50 speaks of is the loop's to find: its 'fork failed' says so, one DEBUG1 line later than PostgreSQL would.
     updateWorker(d, id, { crashedAt: null });

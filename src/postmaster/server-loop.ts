@@ -82,7 +82,7 @@ export class ServerLoop {
     else if (got(SIGNAL.SIGINT)) this.#queue.push({ type: 'shutdown', mode: 'fast' });
     else if (got(SIGNAL.SIGTERM)) this.#queue.push({ type: 'shutdown', mode: 'smart' });
     if (got(SIGNAL.SIGHUP)) this.#queue.push({ type: 'reload' });
-    if (got(SIGNAL.SIGUSR1) || got(SIGNAL.SIGCHLD)) this.#queue.push(...this.#performer.pmSignals());
+    if (got(SIGNAL.SIGUSR1) || got(SIGNAL.SIGCHLD)) this.#queue.push(...this.#performer.pmSignals(this.#state.workers));
     if (got(SIGNAL.SIGCHLD)) {
       const child = this.#drain();
       if (child !== null) return child;

@@ -84,11 +84,10 @@ export interface SlotView {
   readonly slot: number;
   readonly inUse: boolean;
   readonly terminate: boolean;
-  readonly generation: bigint;
   /** As stored there; nobody has validated it. */
   readonly notifyPid: number;
   readonly parallel: boolean;
-  readonly pid: number;
+  /** null where the worker was on the list when this was read, or where nothing could be read. */
   readonly descriptor: WorkerDescriptor | null;
 }
 

@@ -168,7 +168,9 @@ export class World {
   }
 
   views(): SlotView[] {
-    return this.slots.map((slot, index) => ({ ...slot, slot: index, parallel: ((slot.descriptor?.flags ?? 0) & 0x10) !== 0 }));
+    const known = new Set(this.state.workers.map(({ slot }) => slot)); // as in slot-views.ts
+    const read = this.slots.map((each, slot) => ({ ...each, slot, descriptor: known.has(slot) ? null : each.descriptor }));
+    return read.map((each) => ({ ...each, parallel: ((each.descriptor?.flags ?? 0) & 0x10) !== 0 }));
   }
 
   get deadline(): number | null {
@@ -271,8 +273,6 @@ export class World {
         return `stop database ${action.mode}`;
       case 'exit':
         return `exit ${action.status}`;
-      case 'close connection':
-        return 'close connection';
       default:
         return action.type;
     }
