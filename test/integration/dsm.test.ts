@@ -77,7 +77,10 @@ describe('segments', () => {
     await call(session, 'pin', handle);
     expect(await errorOf(call(session, 'pin', handle))).toMatchObject({ message: 'cannot pin a segment that is already pinned' });
     await call(session, 'write', handle, 'kept');
+    const { backendPid } = session;
     await session.close();
+    // Its backend hears of it by itself: until it is gone, it has the segment attached.
+    await waitUntil(() => !pm.children().includes(backendPid), { what: 'the end of the backend' });
     const next = await openSession(pm);
     await call(next, 'attach', handle);
     expect(await call(next, 'read', handle, 4)).toBe('kept');
