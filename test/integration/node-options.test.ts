@@ -69,7 +69,7 @@ describe('works', () => {
     ...(major >= 24
       ? [['--permission', { flags: ['--permission', '--allow-addons', '--allow-fs-read=*', '--allow-fs-write=*', '--allow-worker', '--allow-net'].filter((flag) => major >= 25 || flag !== '--allow-net') }] as [string, Given]] // prettier-ignore
       : []),
-  ])('%s', { timeout: 60_000 }, async (_what, { flags = [], env = {} }) => {
+  ])('%s', async (_what, { flags = [], env = {} }) => {
     const own = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, /^[A-Z]+$/.test(value) ? join(tempDir(), value) : value]));
     const { dir, log } = await start({ flags: flags.map((flag) => (flag === 'REQUIRED' ? writeRequired() : flag)), env: own });
     const { connect } = (await import(dist('index.js'))) as typeof import('../../dist/index.js');
@@ -90,7 +90,7 @@ describe('works', () => {
     });
   });
 
-  test('a channel of child_process.fork is closed: nobody would serve it', { timeout: 60_000 }, async () => {
+  test('a channel of child_process.fork is closed: nobody would serve it', async () => {
     const top = tempDir();
     const program = join(top, 'parent.mjs');
     const args = ['-D', join(top, 'data'), '-c', 'database=none', ...(process.getuid?.() === 0 ? ['-c', 'allow_root=on'] : [])];
@@ -138,7 +138,7 @@ describe('refused, by name', () => {
       { flags: ['--import', 'HOOKS'] },
       'what Node has loaded by its options has left something behind that does not survive a fork',
     ],
-  ])('%s', { timeout: 60_000 }, async (_what, { flags = [], env = {} }, message) => {
+  ])('%s', async (_what, { flags = [], env = {} }, message) => {
     const top = tempDir();
     const hooks = join(top, 'hooks.mjs');
     writeFileSync(
@@ -151,7 +151,7 @@ describe('refused, by name', () => {
     expect(log()).toMatch(/\n[^\n]*DETAIL: {2}.*\n[^\n]*HINT: {2}/);
   });
 
-  test('hooks in a thread are a warning where preload_audit says so', { timeout: 60_000 }, async () => {
+  test('hooks in a thread are a warning where preload_audit says so', async () => {
     const hooks = join(tempDir(), 'hooks.mjs');
     writeFileSync(
       hooks,

@@ -25,7 +25,7 @@ describe('refused', () => {
     ['watcher', /Descriptors: inotify\. Under way: FSEvent\w*\.$/],
     ['child process', /Descriptors: (socket|pipe)/],
     ['long request', /Requests without an answer: 1\./],
-  ])('a %s', { timeout: 30_000 }, async (kind, detail) => {
+  ])('a %s', async (kind, detail) => {
     await withPostmaster({ ...options(kind), until: 'nothing' }, async (pm) => {
       expect(await pm.exited).toBe(1);
       const lines = logLines(pm);

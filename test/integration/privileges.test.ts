@@ -103,7 +103,7 @@ describe.runIf(isRoot)('root becomes the user that "user" names', () => {
     expect(statusOf(started.child.pid as number, 'Uid')).toEqual({ Uid: NOBODYS.Uid });
   });
 
-  test('a PostgreSQL of its own runs as that user, too', { timeout: 60_000 }, async () => {
+  test('a PostgreSQL of its own runs as that user, too', async () => {
     const dir = directoryOf(NOBODY);
     const started = postmaster(['-D', dir, '-c', 'user=nobody'], { env: { BGWORKER_TEST_NOSYNC: '1' } });
     await waitUntil(() => started.log().includes('ready to accept connections'), { timeoutMs: 40_000, what: () => started.log() });
@@ -148,7 +148,7 @@ describe('who is not root', () => {
 });
 
 describe.runIf(isRoot)("root's commands", () => {
-  test('start makes the directory for the user, and all of it is the user’s; the others find it', { timeout: 60_000 }, async () => {
+  test('start makes the directory for the user, and all of it is the user’s; the others find it', async () => {
     const top = tempDir();
     const dir = join(top, 'a', 'data');
     const started = command(['start', '-D', dir, '-c', 'database=none', '-c', 'user=nobody', ...PRELOAD]);

@@ -62,14 +62,14 @@ describe('what happens at a limit', () => {
     expect(await how(limited('usesProcessorBlindly', 'RLIMIT_CPU=1s:1s', { flags: 0 }))).toBe('was terminated by signal 9: Killed');
   });
 
-  test('the heap: said in the log, then V8’s own end', { timeout: 60_000 }, async () => {
+  test('the heap: said in the log, then V8’s own end', async () => {
     expect(await how(limited('usesHeap', 'max_old_space_size=40MB', { flags: 0 }))).toBe('was terminated by signal 6: Aborted');
     expect(lines('usesHeap', 'FATAL')).toEqual([
       `FATAL:  background worker "usesHeap" has reached the limit of its heap, ${40 * MB} bytes (max_old_space_size)`,
     ]);
   });
 
-  test('memory that is not V8’s heap: an error, or V8’s own end', { timeout: 60_000 }, async () => {
+  test('memory that is not V8’s heap: an error, or V8’s own end', async () => {
     expect(await how(limited('usesMemory', 'RLIMIT_DATA=2GB', { flags: 0 }))).toMatch(
       /^(exited with exit code 1|was terminated by signal (6|5|11): )/,
     );

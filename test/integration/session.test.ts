@@ -50,7 +50,7 @@ describe('call', () => {
     expect(await session.call(CALLS, 'nothing')).toBeUndefined();
   });
 
-  test('20 MB there, and 20 MB back', { timeout: 60_000 }, async () => {
+  test('20 MB there, and 20 MB back', async () => {
     const session = await openSession(pm);
     const length = 20 * 1024 * 1024;
     expect(await session.call(CALLS, 'size', new Uint8Array(length))).toBe(length);

@@ -72,7 +72,7 @@ describe('by a signal, which is what it was', () => {
     ['bus', 'was terminated by signal 7: Bus error'],
     ['threadCrashes', 'was terminated by signal 11: Segmentation fault'],
     ['threadKills', 'was terminated by signal 9: Killed'],
-  ])('%s: %s', { timeout: 40_000 }, async (functionName, how) => {
+  ])('%s: %s', async (functionName, how) => {
     expect((await leave(functionName, 0)).how).toBe(how);
   });
 });
