@@ -9,9 +9,9 @@
 // whatever the tests make of that process's end: the address sanitizer's are files, and are counted at the end; the other's are in the postmasters' logs, and found
 // there by the tests' helper (test/helpers/postmaster.ts).
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -77,10 +77,21 @@ function runtime() {
   return path;
 }
 
+/**
+ * The system's ps without the sanitizer's library, in a folder for PATH: procps waits for ever in textdomain(3) with it (Debian 12), and the demo asks ps.
+ */
+function programs() {
+  const dir = join(tree, 'bin');
+  mkdirSync(dir);
+  writeFileSync(join(dir, 'ps'), '#!/bin/sh\nunset LD_PRELOAD\nPATH="${PATH#*:}" exec ps "$@"\n', { mode: 0o755 });
+  return dir;
+}
+
 function run(files, reports) {
   const options = Object.entries(ASAN).map(([name, value]) => `${name}=${value}`);
   const env = {
     ...process.env,
+    PATH: `${programs()}${delimiter}${process.env.PATH}`,
     LD_PRELOAD: runtime(),
     ASAN_OPTIONS: [...options, `log_path=${join(reports, 'report')}`].join(':'),
     UBSAN_OPTIONS: 'print_stacktrace=1',
