@@ -1,4 +1,4 @@
-// Processes of a database server of ours whose own postmaster has gone, or is going. The postmaster, before it starts a server.
+// Processes of a database server of ours whose own postmaster has gone, or is going. The postmaster, before it starts a server, and when it leaves.
 // PostgreSQL: CreateLockFile (src/backend/utils/init/miscinit.c) and PGSharedMemoryIsInUse (src/backend/port/sysv_shmem.c), which refuse to start beside
 // them, and leave it to the operator to end them.
 //

@@ -80,6 +80,14 @@ export class DatabaseServer {
     for (let tries = 0; this.#pid !== 0 && this.reap() === null && tries < 500; tries++) Atomics.wait(pause, 0, 0, 10);
   }
 
+  /**
+   * On the way out, while the data directory is ours: a server that was killed leaves processes that have not noticed yet. Its startup process was seen asleep
+   * 15 s after its postmaster's end.
+   */
+  endLeftBehind(): void {
+    if (this.#pid === 0) endLeftBehind(this.#cluster.cwd);
+  }
+
   /** After SIGCHLD: what its end means, where it has ended. */
   reap(): DatabaseEvent | null {
     if (this.#pid === 0) return null;

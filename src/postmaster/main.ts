@@ -136,6 +136,7 @@ function performer(dataDir: string, listenFd: number, database: DatabaseServer |
       said = words;
     },
     onExit: (status) => {
+      database?.endLeftBehind();
       rmSync(join(dataDir, SOCKET_NAME), { force: true });
       removeLockFile();
       process.exit(status);

@@ -87,6 +87,18 @@ describe('the end', () => {
     }));
 });
 
+test('a server that is killed while it shuts down leaves nothing behind either: the postmaster ends what has not noticed', () =>
+  withPostmaster(owned, async (pm) => {
+    const postmaster = Number.parseInt(readFileSync(join(pm.dir, 'pgdata', 'postmaster.pid'), 'utf8'), 10);
+    const walWriter = serverProcesses(pm.dir).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('walwriter')) ?? NaN;
+    process.kill(walWriter, 'SIGSTOP');
+    process.kill(pm.pid, 'SIGINT');
+    await waitUntil(() => databaseLog(pm.dir).includes('received fast shutdown request'), { what: 'the server to shut down' });
+    process.kill(postmaster, 'SIGKILL');
+    expect(await pm.exited).toBe(0);
+    expect(serverProcesses(pm.dir)).toEqual([]);
+  }));
+
 describe('everything is killed', () => {
   const run = (dir: string, command: string, args: string[] = [], user: { uid?: number; gid?: number } = {}): void => {
     const env = { ...process.env, BGWORKER_TEST_NOSYNC: '1', HOME: dir };
