@@ -81,8 +81,8 @@ export class DatabaseServer {
   }
 
   /**
-   * On the way out, while the data directory is ours: a server that was killed leaves processes that have not noticed yet. Its startup process was seen asleep
-   * 15 s after its postmaster's end.
+   * On the way out, while the data directory is ours: a server that was killed leaves processes that have not noticed yet. The slowest is a startup process that
+   * has just done its recovery: it tries for a minute to signal the checkpointer, which has gone (RequestCheckpoint; 63 s as measured).
    */
   endLeftBehind(): void {
     if (this.#pid === 0) endLeftBehind(this.#cluster.cwd);
