@@ -93,7 +93,7 @@ function readPrimary(words: Words): Expression {
   if (text !== null) return { kind: 'value', value: text };
   const constant = CONSTANTS.get(word.toUpperCase());
   if (constant !== undefined) return { kind: 'value', value: constant };
-  if (word.startsWith('%PID:')) return { kind: 'value', value: word };
+  if (word.startsWith('%PID:') || word === 'pg_backend_pid()') return { kind: 'value', value: word };
   if (!/^\w+$/.test(word)) throw words.trouble(-1);
   return words.accept('(') ? readCall(words, word) : { kind: 'variable', name: word };
 }

@@ -24,7 +24,10 @@ export function isLook(source: string): boolean {
 }
 
 async function rowsOf(run: ScenarioRun, session: OracleSession, backend: Session, source: string): Promise<Rows> {
-  const sql = source.replaceAll(/%PID:([^%]+)%/g, (_, who: string) => String(run.pidOf(who) ?? 0)).replaceAll('%ID%', run.scenario.id);
+  const sql = source
+    .replaceAll(/%PID:([^%]+)%/g, (_, who: string) => String(run.pidOf(who) ?? 0))
+    .replaceAll('pg_backend_pid()', String(backend.backendPid)) // the session's; the database would tell that of its connection to us
+    .replaceAll('%ID%', run.scenario.id);
   const parsed = parseSql(sql);
   switch (parsed.kind) {
     case 'plain':

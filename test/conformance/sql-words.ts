@@ -1,7 +1,7 @@
 // The words of a statement, one after the other. Pure.
 
-/** Strings, `%PID:w%` (filled in before a statement is carried out, but not before it is checked), operators of two characters, numbers, names. */
-const WORD = /[eE]?'(?:[^'\\]|''|\\.)*'|%PID:[^%]+%|:=|::|\.\.|\|\||<>|!=|<=|>=|\d+(?:\.\d+)?|\w+|\S/gs;
+/** Strings, `%PID:w%` and `pg_backend_pid()` (filled in before a statement is carried out, but not before it is checked), operators of two characters, numbers, names. */
+const WORD = /[eE]?'(?:[^'\\]|''|\\.)*'|%PID:[^%]+%|pg_backend_pid\(\)|:=|::|\.\.|\|\||<>|!=|<=|>=|\d+(?:\.\d+)?|\w+|\S/gs;
 
 export class Words {
   readonly #words: readonly string[];

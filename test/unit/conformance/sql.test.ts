@@ -18,6 +18,10 @@ describe('SQL of scenarios', () => {
       'SELECT pg_terminate_backend(%PID:w%)',
       { kind: 'select', columns: [{ kind: 'call', name: 'pg_terminate_backend', args: [{ kind: 'value', value: '%PID:w%' }] }] },
     ],
+    [
+      'SELECT pg_cancel_backend(pg_backend_pid())',
+      { kind: 'select', columns: [{ kind: 'call', name: 'pg_cancel_backend', args: [{ kind: 'value', value: 'pg_backend_pid()' }] }] },
+    ],
   ])('understands %s', (sql, parsed) => {
     expect(parseSql(sql)).toEqual(parsed);
   });
