@@ -1,6 +1,8 @@
 // The postmaster's arguments.
+import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { checkNode, parseCommandLine } from '../../../src/postmaster/command-line.js';
+import { parseCommandLine } from '../../../src/postmaster/command-line.js';
+import { dist } from '../../helpers/paths.js';
 
 describe('parseCommandLine', () => {
   test('-D and any number of -c, in their order', () => {
@@ -45,6 +47,10 @@ describe('parseCommandLine', () => {
   });
 });
 
+// In a process of its own, with the postmaster's flag. V8 here has threads, and what it has posted to them is lost when the platform says it has none: now and
+// then it looked for its swept buffers afterwards, and ended the process (SweepingState::kDone == job_->state_).
 test('this Node can be forked', () => {
-  expect(() => checkNode()).not.toThrow();
+  const code = `import(${JSON.stringify(dist('postmaster/command-line.js'))}).then(({ checkNode }) => checkNode())`;
+  const { status, stderr } = spawnSync(process.execPath, ['--single-threaded', '-e', code], { encoding: 'utf8' });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
 });
