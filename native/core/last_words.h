@@ -10,11 +10,12 @@ extern "C" {
 
 // Why it ends. src/elog/elog.ts has the same numbers.
 typedef enum BgwLastWords {
-  kBgwTerminated = 0,     // SIGTERM, by default: signals.h
-  kBgwTouchedGone = 1,    // memory that was taken away: guard.h
-  kBgwOutOfHeap = 2,      // V8 is near its heap's limit, and does not get away from it: binding/rlimits.cc
-  kBgwStuckSpinlock = 3,  // a lock that somebody has written over: spin.h
-  kBgwLastWordsCount = 4
+  kBgwTerminated = 0,      // SIGTERM, by default: signals.h
+  kBgwTouchedGone = 1,     // memory that was taken away: guard.h
+  kBgwOutOfHeap = 2,       // V8 is near its heap's limit, and does not get away from it: binding/rlimits.cc
+  kBgwStuckSpinlock = 3,   // a lock that somebody has written over: spin.h
+  kBgwUnexpectedQuit = 4,  // a session's SIGQUIT that the postmaster has not sent: signals.h
+  kBgwLastWordsCount = 5
 } BgwLastWords;
 
 // The forms of a time in the log, UTC. src/elog/elog.ts has the same numbers.

@@ -141,12 +141,15 @@ void BgwSetQuitMessages(int fd, const BgwQuitMessage messages[3], const volatile
 
 // --- handlers --------------------------------------------------------------------------------------------------------------------
 
-// PostgreSQL's quickdie: a client is told why it is left alone. A message of the protocol's, whole or not at all.
+// PostgreSQL's quickdie: a client is told why it is left alone, and the log what nobody has announced. A message of the protocol's, whole or not at all.
 static void SayWhyWeQuit(void) {
   if (quit_fd < 0) return;
   int32_t reason = *quit_reason;
-  const BgwQuitMessage *message = &quit_messages[reason == 1 || reason == 2 ? reason : 0];
+  bool expected = reason == 1 || reason == 2;
+  const BgwQuitMessage *message = &quit_messages[expected ? reason : 0];
   (void)!send(quit_fd, message->bytes, message->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+  // Why the postmaster sends one stands in the log already. Last, since a log that nobody reads may keep us for ever, as it may PostgreSQL's.
+  if (!expected) BgwWriteLastWords(kBgwUnexpectedQuit);
 }
 
 // A fault of this process's own, as opposed to a signal that somebody sent. To record it and return would repeat it for ever.

@@ -16,11 +16,12 @@ extern "C" {
 
 // What a signal does. src/ipc/signals.ts has the same numbers.
 typedef enum BgwDisposition {
-  kBgwDefault = 0,   // SIG_DFL
-  kBgwIgnore = 1,    // SIG_IGN
-  kBgwRecord = 2,    // note it, wake whoever waits; JavaScript acts at its next safe point
-  kBgwDie = 3,       // bgworker_die: FATAL line, exit 1, from inside the handler (but see BgwDeferDie)
-  kBgwCrashExit = 4  // SignalHandlerForCrashExit: what BgwSetQuitMessages says to the client, then _exit(2), at once
+  kBgwDefault = 0,  // SIG_DFL
+  kBgwIgnore = 1,   // SIG_IGN
+  kBgwRecord = 2,   // note it, wake whoever waits; JavaScript acts at its next safe point
+  kBgwDie = 3,      // bgworker_die: FATAL line, exit 1, from inside the handler (but see BgwDeferDie)
+  kBgwCrashExit =
+      4  // SignalHandlerForCrashExit: what BgwSetQuitMessages says to the client, and maybe the log, then _exit(2), at once
 } BgwDisposition;
 
 // First in the postmaster, then first in each child: remembers the main thread, forgets what was recorded.

@@ -117,7 +117,7 @@ export function timelessRecord(level: number, code: string, message: string): Ti
 }
 
 /** Why a process ends without JavaScript; native/core/last_words.h has the same numbers. */
-export const LastWords = { terminated: 0, touchedGone: 1, outOfHeap: 2, stuckSpinlock: 3 } as const;
+export const LastWords = { terminated: 0, touchedGone: 1, outOfHeap: 2, stuckSpinlock: 3, unexpectedQuit: 4 } as const;
 
 /** Prepares what such a process says. Again after the log's settings have changed. */
 export function prepareLastWords(why: keyof typeof LastWords, code: string, message: string, level: number = FATAL): void {

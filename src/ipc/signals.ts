@@ -9,7 +9,7 @@ import { constants } from 'node:os';
 
 import { signalsRecorded } from './own-words.js';
 import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_INTERNAL_ERROR, ERRCODE_QUERY_CANCELED } from '../elog/errcodes.js';
-import { ERROR, ErrorData, FATAL, PANIC } from '../elog/error-data.js';
+import { ERROR, ErrorData, FATAL, PANIC, WARNING } from '../elog/error-data.js';
 import { ereport, prepareLastWords, setLinePrefixHook } from '../elog/elog.js';
 import { myBackendType, myBackendTypeName, procExitInprogress } from '../globals.js';
 import { check, native } from '../native.js';
@@ -114,15 +114,20 @@ export function leaveIfDying(): void {
 export const signalHandlerForCrashExit: SignalHandler = () => undefined;
 
 /**
- * What the ways out say on which no JavaScript runs, where it is logged at all: the default SIGTERM action, and a spinlock that somebody has written over.
+ * What the ways out say on which no JavaScript runs, where it is logged at all: the default SIGTERM action, a session's SIGQUIT that the postmaster has not sent,
+ * and a spinlock that somebody has written over.
  * Again after the worker's type changed; after the log's prefix changed it is called by itself.
  */
 export function armLastWords(): void {
   setLinePrefixHook(armLastWords);
   prepareLastWords('terminated', ERRCODE_ADMIN_SHUTDOWN, terminationMessage());
+  if (myBackendType === 'client backend') prepareLastWords('unexpectedQuit', ERRCODE_ADMIN_SHUTDOWN, UNEXPECTED_QUIT, WARNING);
   // C names the line that spins, too.
   prepareLastWords('stuckSpinlock', ERRCODE_INTERNAL_ERROR, 'stuck spinlock detected', PANIC);
 }
+
+/** What a session and the log are told where nobody knows who sent the SIGQUIT. */
+export const UNEXPECTED_QUIT = 'terminating connection because of unexpected SIGQUIT signal';
 
 function terminationMessage(): string {
   return myBackendType === 'background worker'

@@ -40,7 +40,7 @@ import { lwLockReleaseAll } from '../ipc/lwlock.js';
 import { conditionVariableCancelSleep } from '../ipc/condition-variable.js';
 import { initProcess, pgstatReportWaitEnd } from '../ipc/proc.js';
 import { floatExceptionHandler, procsignalSigusr1Handler, signalHandlerForConfigReload, statementCancelHandler } from '../ipc/interrupt.js';
-import { SIG_DFL, SIG_IGN, armLastWords, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
+import { SIG_DFL, SIG_IGN, UNEXPECTED_QUIT, armLastWords, backgroundWorkerUnblockSignals, dieInOrder, pqsignal } from '../ipc/signals.js';
 import { WAIT_EVENT_CLIENT_READ } from '../ipc/wait-event.js';
 import { postAuthDelay } from '../ipc/post-auth-delay.js';
 import { initPsDisplay } from '../ipc/ps-status.js';
@@ -170,7 +170,7 @@ function armQuitMessages(fd: number): void {
   const warning = (code: string, message: string, more: { detail?: string; hint?: string } = {}): Buffer =>
     encodeFrame({ type: 'notice', level: 'WARNING', error: { code, message, ...more } });
   const messages = [
-    warning(ERRCODE_ADMIN_SHUTDOWN, 'terminating connection because of unexpected SIGQUIT signal'),
+    warning(ERRCODE_ADMIN_SHUTDOWN, UNEXPECTED_QUIT),
     warning(ERRCODE_CRASH_SHUTDOWN, 'terminating connection because of crash of another server process', {
       detail:
         'The postmaster has commanded this server process to roll back the current transaction and exit, because another server process exited abnormally and possibly corrupted shared memory.',
@@ -204,8 +204,8 @@ export function backendMain(procIndex: number, client: ClientConnection): void {
   void waitLatch(myLatch, WL_POSTMASTER_DEATH, -1, { waitEventInfo: WAIT_EVENT_CLIENT_READ }).then(() => {
     ereport(FATAL, { code: ERRCODE_ADMIN_SHUTDOWN, message: UNEXPECTED_POSTMASTER_EXIT });
   });
-  armQuitMessages(client.fd);
   armLastWords();
+  armQuitMessages(client.fd);
   // Before the application hears that the backend is ready: who signals it then finds it ready indeed.
   backgroundWorkerUnblockSignals();
   new Backend(client).serve();

@@ -74,6 +74,21 @@ describe('a crash cycle', () => {
     });
   });
 
+  test('X-20: a SIGQUIT that the postmaster has not sent ends a session with a WARNING, in the log, too', async () => {
+    await withPostmaster({ settings: { log_line_prefix: '%p %b %e ' } }, async (pm) => {
+      const session = await pm.connect();
+      const notices: unknown[] = [];
+      session.on('notice', (notice) => notices.push(notice));
+      process.kill(session.backendPid, 'SIGQUIT');
+      await session.closed;
+      const message = 'terminating connection because of unexpected SIGQUIT signal';
+      expect(notices).toEqual([{ level: 'WARNING', code: '57P01', message }]);
+      await pm.waitForLog(`server process (PID ${session.backendPid}) exited with exit code 2`);
+      // The others' reason stands in the log already.
+      expect(logLines(pm, 'terminating connection')).toEqual([`${session.backendPid} client backend 57P01 WARNING:  ${message}`]);
+    });
+  });
+
   test('X-28: a worker that always crashes keeps the server in a loop, and a shutdown ends that', async () => {
     await withPostmaster({}, async (pm) => {
       const session = await pm.connect();
