@@ -30,7 +30,13 @@ import {
 } from '../bgworker/handle.js';
 import { loadExternalFunction } from '../bgworker/library.js';
 import { registerDynamicBackgroundWorker } from '../bgworker/register.js';
-import { ERRCODE_ADMIN_SHUTDOWN, ERRCODE_CRASH_SHUTDOWN, ERRCODE_PROTOCOL_VIOLATION, ERRCODE_UNDEFINED_FUNCTION } from '../elog/errcodes.js';
+import {
+  ERRCODE_ADMIN_SHUTDOWN,
+  ERRCODE_CONNECTION_FAILURE,
+  ERRCODE_CRASH_SHUTDOWN,
+  ERRCODE_PROTOCOL_VIOLATION,
+  ERRCODE_UNDEFINED_FUNCTION,
+} from '../elog/errcodes.js';
 import { ERROR, ErrorData, FATAL, INFO, levelName } from '../elog/error-data.js';
 import { emitErrorReport, ereport, setClientSink } from '../elog/elog.js';
 import { myProcPid, postmasterPid, setMyProcPort } from '../globals.js';
@@ -103,9 +109,14 @@ class Backend {
       else if (level >= INFO && level < ERROR) this.#send({ type: 'notice', level: levelName(level), error: plain(fields) });
     });
     this.#socket.on('data', (chunk) => this.#receive(chunk));
-    // The application is gone: so are we, whatever is under way. An unclean end (ECONNRESET) is no different.
-    this.#socket.on('error', () => procExit(0));
-    this.#socket.on('close', () => procExit(0));
+    this.#socket.on('error', () => this.#leave()); // an unclean end (ECONNRESET) is no different
+    this.#socket.on('close', () => this.#leave());
+  }
+
+  // The application is gone: so are we, whatever is under way. (ClientConnectionLost in ProcessInterrupts, which PostgreSQL comes to when it wants to answer.)
+  #leave(): never {
+    if (this.#underWay > 0) ereport(FATAL, { code: ERRCODE_CONNECTION_FAILURE, message: 'connection to client lost' });
+    return procExit(0);
   }
 
   #receive(chunk: Buffer): void {
@@ -156,7 +167,7 @@ class Backend {
 
   // On the way out there is no next turn of the loop. What libuv has queued would have to go first; then the closed connection tells it all.
   #sendNow(message: BackendMessage): void {
-    if (this.#socket.writableLength > 0) return;
+    if (this.#socket.writableLength > 0 || this.#socket.destroyed) return; // a closed descriptor's number may be another's
     try {
       writeSync(this.#fd, encodeFrame(message));
     } catch {

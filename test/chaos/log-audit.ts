@@ -56,6 +56,8 @@ export class LogAudit extends Reasons {
   #closed = false;
   readonly #postmaster: number;
   readonly #starts = new Map<string, number>();
+  /** Backends that have said that their application went while a call was under way. */
+  readonly #clientLost = new Set<number>();
   #lastStart: string | null = null;
   #lastEnd: End | null = null;
 
@@ -97,6 +99,7 @@ export class LogAudit extends Reasons {
 
   #childSays(pid: number, level: string, message: string): void {
     if (level === 'PANIC') this.#violation(`PANIC of ${pid}: ${message}`);
+    if (level === 'FATAL' && message === 'connection to client lost') this.#clientLost.add(pid);
     const start = /^@(.*) start$/.exec(message)?.[1];
     if (start === undefined) return;
     this.counts.said++;
@@ -166,6 +169,7 @@ export class LogAudit extends Reasons {
     else if (end.kind === 'server process') {
       if (!this.backends.delete(end.pid)) return;
       this.counts.sessionEnds++;
+      if (this.#clientLost.delete(end.pid) && end.exitCode === 1) return;
     } else this.counts[end.kind === 'startup process' ? 'startupEnds' : 'databaseEnds']++;
     if (!this.mayEnd(end)) this.#violation(`without a reason: ${end.text}`);
   }
@@ -205,6 +209,7 @@ export class LogAudit extends Reasons {
     this.counts.coveredByCrash += this.running.size;
     this.running.clear();
     this.backends.clear();
+    this.#clientLost.clear();
     this.inCrashCycle = false;
     this.eras++;
   }

@@ -178,6 +178,16 @@ describe('the end of a session', () => {
     await waitUntil(() => processState(session.backendPid) === null, { what: 'the backend to be gone, and reaped' });
   });
 
+  test('a backend whose application is gone says so where a call was under way, and only there', async () => {
+    const [busy, idle] = [await openSession(pm), await openSession(pm)];
+    const call = errorOf(busy.call(CALLS, 'interruptible'));
+    await Promise.all([busy.close(), idle.close(), call]);
+    const pids = [busy.backendPid, idle.backendPid];
+    await waitUntil(() => pids.every((pid) => processState(pid) === null), { what: 'the backends to be gone, and reaped' });
+    const said = pids.map((pid) => pm.log().split('\n').filter((line) => line.includes(`[${pid}] `))); // prettier-ignore
+    expect(said).toEqual([[expect.stringMatching(/FATAL: {2}connection to client lost$/)], []]);
+  });
+
   test('SIGTERM to a backend ends its session, also in the middle of a call', async () => {
     const session = await openSession(pm);
     const call = errorOf(session.call(CALLS, 'interruptible'));

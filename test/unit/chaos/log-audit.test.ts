@@ -93,6 +93,9 @@ class Log {
   aborts(): this {
     return this.says('aborting startup due to startup process failure');
   }
+  clientLost(pid = BACKEND): this {
+    return this.says('connection to client lost', 'FATAL', pid);
+  }
   sessionExits(status: number): this {
     return this.says(`server process (PID ${BACKEND}) exited with exit code ${status}`, 'DEBUG');
   }
@@ -151,7 +154,9 @@ describe('what must not be', () => {
     ['exit 0 of a worker whose parent nobody knows', (log) => log.registered('w9.5001').started('w9.5001').exits(0, 'w9.5001'), /without a reason/],
     // Sessions.
     ['exit 1 of a session', (log) => log.session().sessionExits(1), /without a reason: server process/],
+    ['exit 1 of a session when another has lost its client', (log) => log.session().clientLost(5003).sessionExits(1), /without a reason/],
     ['exit 2 of a session', (log) => log.session().sessionExits(2), /without a reason: server process/],
+    ['exit 2 of a session that has lost its client', (log) => log.session().clientLost().sessionExits(2), /without a reason/],
     // The startup process and the database server.
     ['a startup process that exits 1', (log) => log.startupExits(1).crashCycle(), /without a reason: startup process \(PID 5004\)/],
     ['… 0', (log) => log.startupExits(0), /without a reason: startup process/],
@@ -219,6 +224,7 @@ describe('what may be', () => {
     ['an end of any kind in a crash cycle', (log) => log.session().crashed().registered('w2').sessionExits(2)],
     ['exit 1 in a fast shutdown', (log) => log.with('idles').says('received fast shutdown request').exits(1)],
     ['a session that was closed', (log) => log.session().sessionExits(0)],
+    ['a session that was closed during a call', (log) => log.session().clientLost().sessionExits(1)],
     ['a session that was told to go', (log) => log.signalled('SIGTERM', BACKEND).session().sessionExits(1)],
     [
       'a crash of a session, which is said at two levels',
