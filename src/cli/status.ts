@@ -22,6 +22,7 @@ const DATABASE: Record<LockFileContent['database'], string> = {
   none: 'database: none\n',
   unknown: 'database: not seen yet\n',
   away: 'database: away; workers that connect to it wait\n',
+  closed: 'database: in recovery, accepts no connections\n',
   standby: 'database: in recovery, read only\n',
   primary: 'database: reads and writes\n',
 };

@@ -21,7 +21,7 @@ import { endsConnection } from './server-error.js';
 export type StartupSignal = 'recovery started' | 'begin hot standby' | 'recovery finished';
 
 /** What is seen of the server now. */
-export type SeenServer = 'away' | 'standby' | 'primary';
+export type SeenServer = 'away' | 'closed' | 'standby' | 'primary';
 
 export interface StartupProcessOptions {
   /** Asked before each attempt to connect, so that a password or a certificate that has been changed is used. What it throws at the beginning ends the process. */
@@ -61,6 +61,7 @@ class Watch {
   readonly #raised = new Set<StartupSignal>();
   /** null: nothing yet. */
   #seen: SeenServer | null = null;
+  #closed = false;
   #wasPrimary = false;
   #lookedForPooler = false;
   /** What has been said of a server that does not let us in; said again when it has let us in meanwhile. */
@@ -128,6 +129,13 @@ class Watch {
     }
   }
 
+  /** Before it has let us in for the first time: does it let in nobody at all, or is it away, or not ready? */
+  #seeRefusal(closed: boolean): void {
+    if (this.#seen !== null || closed === this.#closed) return;
+    this.#closed = closed;
+    this.#options.report(closed ? 'closed' : 'away');
+  }
+
   #raise(signal: StartupSignal): void {
     if (this.#raised.has(signal)) return;
     this.#raised.add(signal);
@@ -176,6 +184,7 @@ class Watch {
         if (severity !== 'FATAL' && this.#seen === null) throw err;
         // A standby that is not consistent yet, or does not allow connections at all (canAcceptConnections, release 14 and later). Of those who say
         // "not now" they alone say why, in whatever language.
+        this.#seeRefusal(code === ERRCODE_CANNOT_CONNECT_NOW && detail === HOT_STANDBY_DISABLED);
         if (code === ERRCODE_CANNOT_CONNECT_NOW && detail !== undefined) this.#raise('recovery started');
         const patient = severity === 'FATAL' && isNotThere(cause);
         if (!patient || Date.now() - begin > PATIENCE_MS) {
@@ -190,6 +199,9 @@ class Watch {
     return null;
   }
 }
+
+/** In another language it is taken for one that is not consistent yet. */
+const HOT_STANDBY_DISABLED = 'Hot standby mode is disabled.';
 
 const WAITING_AGAIN =
   'Workers that connect to it are started if they ask for no more than BgWorkerStart_ConsistentState; the others wait for its promotion.';

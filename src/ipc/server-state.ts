@@ -9,7 +9,7 @@ import { HEADER } from '../shmem/layout.js';
 import { sharedMemory } from '../shmem/shmem.js';
 
 /** By the word's value. 0, which fresh memory holds: nothing has been said yet. */
-const STATES = [null, 'away', 'standby', 'primary'] as const;
+const STATES = [null, 'away', 'standby', 'primary', 'closed'] as const;
 
 export type SeenServerState = Exclude<(typeof STATES)[number], null>;
 

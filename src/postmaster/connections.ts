@@ -25,11 +25,14 @@ export function connectionRequested(d: Draft, conn: number): void {
 
 /** T-03; null = yes. Workers are never asked: their gate is the scheduling pass's. */
 function canAcceptConnections(d: Draft): Refusal | null {
-  const { pmState, shutdown, fatalError, connsAllowed, children, settings, aborting } = d.state;
+  const { pmState, shutdown, fatalError, connsAllowed, children, settings, aborting, server } = d.state;
   const cannotConnectNow = (message: string): Refusal => ({ code: ERRCODE_CANNOT_CONNECT_NOW, message });
   if (pmState !== 'PM_RUN' && pmState !== 'PM_HOT_STANDBY') {
     if (shutdown !== null || aborting) return cannotConnectNow('the database system is shutting down');
     if (fatalError) return cannotConnectNow('the database system is in recovery mode');
+    if (pmState === 'PM_RECOVERY' && server === 'closed') {
+      return { ...cannotConnectNow('the database system is not accepting connections'), detail: 'Hot standby mode is disabled.' };
+    }
     if (pmState === 'PM_RECOVERY') {
       const refusal = cannotConnectNow('the database system is not yet accepting connections');
       return { ...refusal, detail: 'Consistent recovery state has not been yet reached.' };

@@ -7,7 +7,7 @@
 //   line 4   path of the control socket
 //   line 5   status: `starting`, `ready   `, `standby `, `stopping`, all of one width
 //   line 6   when the process with that pid began: clock ticks since boot, and the boot's identity
-//   line 7   the database server: `none    `, `unknown ` until it was seen, `away    `, `standby `, `primary `; of the same width
+//   line 7   the database server: `none    `, `unknown ` until it was seen, `away    `, `closed  `, `standby `, `primary `; of the same width
 //
 // DIFFERS FROM POSTGRES: lines 6 and 7. PostgreSQL is its own database server. A pid alone does not name a process: after a crash of the machine it may be anybody's, and PostgreSQL's `pg_ctl` can
 // then signal a stranger. Ticks since boot do not move with the wall clock, as line 3 does.
@@ -35,7 +35,7 @@ export interface LockFileContent {
 /** All status words take as much room as the longest, so that one can be written over another. */
 const STATUS_WIDTH = 8;
 const STATUSES: ReadonlySet<string> = new Set(['starting', 'ready', 'standby', 'stopping']);
-const DATABASE_STATUSES: ReadonlySet<string> = new Set(['none', 'unknown', 'away', 'standby', 'primary']);
+const DATABASE_STATUSES: ReadonlySet<string> = new Set(['none', 'unknown', 'away', 'closed', 'standby', 'primary']);
 
 export function formatLockFile(content: LockFileContent): string {
   const { pid, dataDir, startTime, socketPath, status, processStart: start, database } = content;

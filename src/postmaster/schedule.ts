@@ -48,7 +48,7 @@ export function bgworkerShouldStartNow(pmState: PMState, startTime: number): boo
 }
 
 /** By what is seen of the database server, the highest start time that may start with the database flag. */
-const SERVER_GATE: Record<ServerState, number> = { away: -1, standby: 1, primary: 2 };
+const SERVER_GATE: Record<ServerState, number> = { away: -1, closed: -1, standby: 1, primary: 2 };
 
 /**
  * May a worker connect, as far as the database server is concerned? Who does not connect is not asked; before the first word PM states decide alone.
@@ -68,7 +68,7 @@ export function mayStart({ pmState, server }: Pick<PostmasterState, 'pmState' | 
 
 /** Is this a worker that the absence of the server holds back, or has ended? */
 export function lacksServer(server: ServerState | null, descriptor: WorkerDescriptor): boolean {
-  return server === 'away' && !serverLetsIn(server, descriptor);
+  return (server === 'away' || server === 'closed') && !serverLetsIn(server, descriptor);
 }
 
 /** What the startup process sees has changed. It has logged it. */

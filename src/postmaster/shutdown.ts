@@ -107,7 +107,8 @@ export function isLeaving({ state }: { readonly state: PostmasterState }): boole
 export function lockFileStatus(state: PostmasterState): PostmasterStatus {
   if (state.aborting || state.shutdown !== null) return 'stopping';
   if (state.pmState === 'PM_RUN') return 'ready';
-  if (state.pmState === 'PM_HOT_STANDBY') return 'standby';
+  // A standby that lets nobody in will not come further: who waits for its start need not go on (sigusr1_handler, PMSIGNAL_RECOVERY_STARTED).
+  if (state.pmState === 'PM_HOT_STANDBY' || (state.pmState === 'PM_RECOVERY' && state.server === 'closed')) return 'standby';
   const begins = state.pmState === 'PM_INIT' || state.pmState === 'PM_STARTUP' || state.pmState === 'PM_RECOVERY';
   return begins || !isLeaving({ state }) ? 'starting' : 'stopping';
 }

@@ -18,8 +18,11 @@ export type PMState =
   | 'PM_WAIT_DEAD_END'
   | 'PM_NO_CHILDREN';
 
-/** What the startup process sees of the database server. PM states never go back; this does, and holds back workers that connect to it. */
-export type ServerState = 'away' | 'standby' | 'primary';
+/**
+ * What the startup process sees of the database server; `closed` is a standby that lets nobody in (hot_standby = off). PM states never go back; this does, and
+ * holds back workers that connect to it.
+ */
+export type ServerState = 'away' | 'closed' | 'standby' | 'primary';
 
 /** The status word of `postmaster.pid`. */
 export type PostmasterStatus = 'starting' | 'ready' | 'standby' | 'stopping';

@@ -1,6 +1,7 @@
 // Who is let in: contract T-03.
 
 import { describe, expect, test } from 'vitest';
+import { lockFileDatabase, lockFileStatus } from '../../../src/postmaster/state.js';
 import { descriptor, EXIT, SIGNAL, World } from './world.js';
 
 test('T-03: in PM_RUN a backend is forked, and the postmaster lets go of the socket', () => {
@@ -25,6 +26,17 @@ describe('T-03: refused', () => {
     expect(world.connect()).toEqual(['refuse 57P03 the database system is not yet accepting connections']);
     world.tell({ type: 'pmsignal', reason: 'begin hot standby' });
     expect(world.connect()).toContain('fork backend');
+  });
+
+  test('in PM_RECOVERY, by a standby that lets nobody in (hot_standby = off)', () => {
+    const world = new World({ hasDatabase: true });
+    world.tell({ type: 'initialised' });
+    world.tell({ type: 'server state', server: 'closed' });
+    world.tell({ type: 'pmsignal', reason: 'recovery started' });
+    expect(world.connect()).toEqual(['refuse 57P03 the database system is not accepting connections']);
+    expect([lockFileStatus(world.state), lockFileDatabase(world.state)]).toEqual(['standby', 'closed']);
+    world.tell({ type: 'server state', server: 'standby' });
+    expect(world.connect()).toEqual(['refuse 57P03 the database system is not yet accepting connections']);
   });
 
   test.each(['smart', 'fast', 'immediate'] as const)('in a %s shutdown', (mode) => {

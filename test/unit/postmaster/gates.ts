@@ -24,7 +24,7 @@ const LETS_START: Record<PMState, readonly number[]> = {
 export function isGated({ pmState, server }: PostmasterState, { flags, startTime }: WorkerDescriptor): boolean {
   if (!LETS_START[pmState].includes(startTime)) return true;
   if ((flags & DATABASE_CONNECTION) === 0) return false;
-  return server === 'away' || (server === 'standby' && startTime === 2);
+  return server === 'away' || server === 'closed' || (server === 'standby' && startTime === 2);
 }
 
 /** What the machine was told, and who lives: nothing of it is its own account. */

@@ -71,7 +71,7 @@ const signalling = fc
   .map((reason) => move(reason, (world) => world.state.settings.hasDatabase && world.tell({ type: 'pmsignal', reason })));
 
 const seeing = fc
-  .constantFrom('away' as const, 'standby' as const, 'primary' as const)
+  .constantFrom('away' as const, 'closed' as const, 'standby' as const, 'primary' as const)
   .map((server) => move(`server ${server}`, (world) => world.state.settings.hasDatabase && world.tell({ type: 'server state', server })));
 
 export const moves: fc.Arbitrary<Move> = fc.oneof(

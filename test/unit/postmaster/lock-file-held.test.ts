@@ -30,7 +30,7 @@ describe('updateStatus, removeLockFile, closeLockFile', () => {
     const path = join(dir, 'postmaster.pid');
     const { size, ino } = statSync(path);
     for (const status of ['ready', 'standby', 'stopping', 'ready'] as const) {
-      for (const database of ['none', 'unknown', 'away', 'standby', 'primary'] as const) {
+      for (const database of ['none', 'unknown', 'away', 'closed', 'standby', 'primary'] as const) {
         updateStatus(status, database);
         const lines = readFileSync(path, 'utf8').split('\n');
         expect([lines[4], lines[6]]).toEqual([status.padEnd(8), database.padEnd(8)]);
