@@ -22,7 +22,7 @@ export interface SPIResult<Row = Record<string, unknown>> {
   readonly code: number;
   /** Rows returned, or affected where none are returned. @pg SPI_processed */
   readonly processed: number;
-  /** Of the last statement, where the command holds several. @pg SPI_tuptable */
+  /** Of the last statement, where the command holds several. Of columns with one name the first is there, as with SPI_fnumber. @pg SPI_tuptable */
   readonly rows: Row[];
   readonly fields: readonly SPIField[];
 }

@@ -48,7 +48,8 @@ export class StatementQuery extends ProtocolQuery<StatementResult> {
   #tag: string | null = null;
   #affected: number | null = null;
   #fields: pg.FieldDef[] | null = null;
-  #names: readonly string[] = [];
+  /** Of columns with one name the first has it, as SPI_fnumber finds it; the others have none. */
+  #names: readonly (string | null)[] = [];
   #parsers: readonly ((text: string) => unknown)[] = [];
   readonly #rows: Record<string, unknown>[] = [];
   #bytes = 0;
@@ -76,7 +77,8 @@ export class StatementQuery extends ProtocolQuery<StatementResult> {
 
   override handleRowDescription(message: { fields: pg.FieldDef[] }): void {
     this.#fields = message.fields;
-    this.#names = message.fields.map((field) => field.name);
+    const taken = new Set<string>();
+    this.#names = message.fields.map(({ name }) => (taken.size < taken.add(name).size ? name : null));
     this.#parsers = message.fields.map((field) => columnParser(field.dataTypeID));
   }
 
@@ -85,8 +87,9 @@ export class StatementQuery extends ProtocolQuery<StatementResult> {
     this.#bytes += message.length;
     try {
       for (let i = 0; i < message.fields.length; i++) {
+        const name = this.#names[i] ?? null;
+        if (name === null) continue;
         const text = message.fields[i] ?? null;
-        const name = this.#names[i] ?? String(i);
         const value = text === null ? null : this.#parsers[i]?.(text);
         // A column may be called __proto__.
         if (name === '__proto__') Object.defineProperty(row, name, { value, enumerable: true, configurable: true, writable: true });

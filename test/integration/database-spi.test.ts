@@ -23,6 +23,12 @@ describe('SPI', () => {
     });
   });
 
+  test('SPI_fnumber: of several columns with one name the first counts', async () => {
+    const { rows, fields } = await transaction(() => spi.spiExecute('SELECT 1, 2 AS a, 3, 4 AS a, 5 AS "__proto__"'));
+    expect(fields.map(({ name }) => name)).toEqual(['?column?', 'a', '?column?', 'a', '__proto__']);
+    expect(Object.entries(rows[0] ?? {})).toEqual([['?column?', 1], ['a', 2], ['__proto__', 5]]); // prettier-ignore
+  });
+
   test('result codes are C’s', async () => {
     const seen: [number, number][] = [];
     const statements = [
