@@ -59,14 +59,20 @@ function settingsOf(setup: ClusterSetup): [string, string][] {
   ]);
 }
 
+interface Launched {
+  readonly child: ChildProcess;
+  /** How it ended, or null. */
+  exit: string | null;
+}
+
 export class Cluster {
   readonly name: string;
   readonly dir: string;
   readonly #options: ClusterOptions;
   readonly #logFile: string;
   #logStart = 0;
-  #child: ChildProcess | null = null;
-  #exit: string | null = null;
+  /** Those that have ended are in the order of their ends. */
+  readonly #launched: Launched[] = [];
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -79,46 +85,57 @@ export class Cluster {
     writeFileSync(this.#logFile, '', { mode: 0o600 });
   }
 
-  /** The postmaster that was started last. */
+  /** The postmaster that was started last of those that run; where none does, the one that ended last. A second one is sent away by the lock file. */
+  get #current(): Launched | undefined {
+    return this.#launched.findLast(({ exit }) => exit === null) ?? this.#launched.at(-1);
+  }
+
   get pid(): number | null {
-    return this.#child?.pid ?? null;
+    return this.#current?.child.pid ?? null;
   }
 
   get isRunning(): boolean {
-    return this.#child !== null && this.#exit === null;
+    return this.#current?.exit === null;
   }
 
   /** How it ended: `status 0`, `signal SIGKILL`; null while it runs. */
   get exit(): string | null {
-    return this.#exit;
+    return this.#current?.exit ?? null;
   }
 
-  launch(): void {
-    this.#exit = null;
+  launch(): Launched {
     const args = this.#settings().flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const log = openSync(this.#logFile, 'a');
     try {
-      this.#child = spawn(process.execPath, [...NODE_FLAGS, dist('postmaster/main.js'), '-D', this.dir, ...args], {
+      const child = spawn(process.execPath, [...NODE_FLAGS, dist('postmaster/main.js'), '-D', this.dir, ...args], {
         cwd: this.#options.base,
         env: { ...process.env, ...this.#environment() },
         stdio: ['ignore', log, log],
         // A session of its own: Ctrl-C is for the judge, which then ends everything in order.
         detached: true,
       });
-      goInLine(this.#child.pid);
+      goInLine(child.pid);
+      const launched: Launched = { child, exit: null };
+      this.#launched.push(launched);
+      const end = (exit: string): void => {
+        launched.exit = exit;
+        this.#launched.splice(this.#launched.indexOf(launched), 1);
+        this.#launched.push(launched);
+      };
+      child.once('exit', (code, signal) => end(code === null ? `signal ${signal}` : `status ${code}`));
+      child.once('error', (err) => end(`error ${err.message}`));
+      return launched;
     } finally {
       closeSync(log);
     }
-    this.#child.once('exit', (code, signal) => (this.#exit = code === null ? `signal ${signal}` : `status ${code}`));
-    this.#child.once('error', (err) => (this.#exit = `error ${err.message}`));
   }
 
-  /** Launches it and waits until it accepts connections, or has ended. False where it ended first. */
-  async start(signal: AbortSignal, timeoutMs = START_TIMEOUT_MS): Promise<boolean> {
-    this.launch();
-    const decided = await becomes(() => this.#exit !== null || this.acceptsConnections(), timeoutMs, signal);
+  /** Launches it and waits until it accepts connections, or has ended. How it ended, or null. */
+  async start(signal: AbortSignal, timeoutMs = START_TIMEOUT_MS): Promise<string | null> {
+    const launched = this.launch();
+    const decided = await becomes(() => launched.exit !== null || this.acceptsConnections(), timeoutMs, signal);
     if (!decided) throw new Error(`cluster ${this.name}: the postmaster is not ready after ${timeoutMs} ms; its status is "${this.#status()}"`);
-    return this.#exit === null;
+    return launched.exit;
   }
 
   acceptsConnections(): boolean {
@@ -156,13 +173,14 @@ export class Cluster {
   }
 
   #environment(): Record<string, string> {
-    const { scenario, name, base, events, connection, setup } = this.#options;
+    const { scenario, name, base, events, connection, setup, postgres } = this.#options;
     const workers = (setup.static ?? []).map((worker) => registrationOf(scenario, worker));
     const file = join(base, `${name}.static.json`);
     if (workers.length > 0 && !existsSync(file)) writeFileSync(file, JSON.stringify(workers));
     const settings: OracleSettings = {
       events,
       folder: dirname(events),
+      release: postgres,
       postmasterTag: name === 'm' ? 'pm' : `pm.${name}`,
       ...(workers.length > 0 ? { static: file } : {}),
       ...(connection === undefined ? {} : { database: connection }),
@@ -179,13 +197,25 @@ export class Cluster {
     return readFileSync(this.#logFile).subarray(this.#logStart).toString();
   }
 
+  /** What the server that the postmaster owns has logged, line by line as a signature has it. */
+  databaseLog(): string[] {
+    const file = join(this.dir, 'database.log');
+    if (!existsSync(file)) return [];
+    const lines = readFileSync(file, 'utf8').matchAll(/^\S+ \S+ .*?\b([A-Z]+): {2}(.*)$/gm);
+    return [...lines].map(([, level, message]) => `LOG[${level}] ${message}`);
+  }
+
   log(): { records: LogRecord[]; noise: string[] } {
     return parseLog(this.logText());
   }
 
   signal(signal: NodeJS.Signals | number): void {
     // Not by a pid that may be somebody else's by now.
-    if (this.isRunning) this.#child?.kill(signal);
+    if (this.isRunning) this.#current?.child.kill(signal);
+  }
+
+  signalAll(signal: NodeJS.Signals): void {
+    for (const { child } of this.#launched.filter(({ exit }) => exit === null)) child.kill(signal);
   }
 
   /** True when it has ended. */

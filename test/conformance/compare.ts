@@ -97,8 +97,11 @@ function registered(scenario: Scenario, value: (worker: { restart?: number; star
   return new Map(registeredWorkers(scenario.setup).map((worker) => [logName(scenario.id, worker), value(worker)]));
 }
 
-function holdsPostmaster(scenario: Scenario): boolean {
-  return scenario.setup.steps.some(
-    ({ op, sig, who }) => (op === 'kill' && who === 'postmaster' && sig === 'STOP') || (op === 'pm' && sig === 'STOP'),
-  );
+function holdsPostmaster({ setup }: Scenario): boolean {
+  const held = new Map<string, boolean>();
+  return setup.steps.some(({ op, sig, who, sql = '', on = 'm' }) => {
+    const signalled = op === 'pm' || (op === 'kill' && who === 'postmaster');
+    if (signalled && (sig === 'STOP' || sig === 'CONT' || sig === 'KILL')) held.set(on, sig === 'STOP');
+    return held.get(on) === true && (op === 'reg' || sql.includes('bgwo_reg'));
+  });
 }

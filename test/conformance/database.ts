@@ -45,7 +45,7 @@ export class SharedDatabase {
     this.#base = makeTempDir('cfdb');
     const events = join(this.#base, 'events');
     this.#cluster = new Cluster({ scenario: 'database', name: 'm', setup: {}, postgres: '15.0', base: this.#base, events, database: 'owned' });
-    if (!(await this.#cluster.start(this.#signal))) throw new Error(`the database did not start:\n${this.#cluster.logText()}`);
+    if ((await this.#cluster.start(this.#signal)) !== null) throw new Error(`the database did not start:\n${this.#cluster.logText()}`);
     return ownedConnection(this.#cluster.dir);
   }
 

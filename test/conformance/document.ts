@@ -21,7 +21,8 @@ any behaviour that the rules allow.
 | --- | --- |
 | \`npm run conformance\` | all of them |
 | \`npm run conformance -- FILE…\` | scenario files of the same format; words that the judge does not know are an error that names file, scenario and step |
-| \`npm run conformance -- test/conformance/own-scenarios.json\` | scenarios of our own, for what no recorded one uses; what must be seen is written by hand, from the description of the language and from PostgreSQL's rules |
+| \`npm run conformance -- test/conformance/scenarios-more.json\` | 199 more, written by somebody who did not know the judge, and recorded on a real PostgreSQL 15.20 by a C module and a runner made for that |
+| \`npm run conformance -- test/conformance/own-scenarios.json\` | scenarios of our own, for what no recorded one uses; what must be seen is written by hand, from the description of the language and from PostgreSQL's rules, and was compared with what such a server did |
 | \`npm run conformance -- --only REGEX\`, \`--group G\` | some of them |
 | \`npm run conformance -- --repeat 10 --busy\` | ten runs with every processor busy; fails where a verdict is not the same in all |
 | \`npm run conformance -- --json\` | the verdicts as JSON |

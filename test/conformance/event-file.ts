@@ -18,6 +18,8 @@ export interface OracleSettings {
   /** The event file, and the folder that it and the files of `touch` are in. */
   readonly events: string;
   readonly folder: string;
+  /** The release that the oracle ran. */
+  readonly release: string;
   /** The tag of the postmaster's own lines. */
   readonly postmasterTag: string;
   /** The statically registered workers, as JSON of Registration[]; none where there is no such file. */

@@ -13,6 +13,8 @@ import { parseScript, type Command } from './script.js';
 export interface Exception {
   readonly pattern: RegExp;
   readonly reason: string;
+  /** The line is one that we write, too. */
+  readonly ours?: true;
 }
 
 export const LINES: readonly Exception[] = [
@@ -22,7 +24,7 @@ export const LINES: readonly Exception[] = [
   },
   {
     pattern:
-      /^LOG\[\w+\] (?:entering standby mode|consistent recovery state reached|redo (?:starts|done)|archive recovery complete|selected new timeline|received promote request|waiting for WAL|If this has occurred more than once)/,
+      /^LOG\[\w+\] (?:entering standby mode|consistent recovery state reached|redo (?:starts|done)|archive recovery complete|selected new timeline|received promote request|waiting for WAL|crash recovery starts in timeline|If this has occurred more than once)/,
     reason:
       'the startup process replays the write-ahead log and says how far it is; our startup process watches a database that does this in its own log',
   },
@@ -44,15 +46,22 @@ export const LINES: readonly Exception[] = [
   { pattern: /^LOG\[DETAIL\] Failed process was running: /, reason: 'the oracle has left it out' },
   {
     pattern: /^LOG\[LOG\] (?:starting \S+ \S+|listening on |creating a database cluster )/,
+    ours: true,
     reason: 'ours, and but for the cluster in PostgreSQL too: of which release it is, where it listens; the oracle has left it out',
   },
   {
-    pattern: /^LOG\[FATAL\] the database system is (?:starting up|in recovery mode|not yet accepting connections)/,
+    pattern: /^LOG\[FATAL\] the database system is (?:starting up|in recovery mode|not (?:yet )?accepting connections)/,
+    ours: true,
     reason: 'each try of a client that waits for the server leaves such a line, in PostgreSQL and here; the oracle has left it out',
   },
   { pattern: /: fds n=/, reason: 'which descriptors a process has open for its own work: signalfd and epoll there, those of the event loop here' },
   { pattern: /: ps title of postmaster: /, reason: "the postmaster's command line" },
 ];
+
+/** As a signature has the line. */
+export const isLeftOut = (line: string): boolean => LINES.some(({ pattern }) => pattern.test(line));
+/** Only PostgreSQL writes it. */
+export const isForeign = (line: string): boolean => LINES.some(({ pattern, ours }) => ours !== true && pattern.test(line));
 
 export const VALUES: readonly (Exception & { readonly replacement: string })[] = [
   { pattern: /\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [A-Z]+\b/g, replacement: 'TIME', reason: 'a time of day' },
@@ -145,7 +154,13 @@ export function notApplicable(scenario: Scenario): string | null {
 
 /** A signature as it is compared: without the lines that are PostgreSQL's alone, and with the changing values replaced. `release` is the oracle's. */
 export function comparable(signature: readonly string[], release: string): string[] {
-  return signature.filter((line) => !LINES.some(({ pattern }) => pattern.test(line))).map((line) => clearMasks(replaceValues(line), release));
+  let lineLeftOut = false;
+  const kept = signature.filter((line) => {
+    const follows = /^LOG\[(?:DETAIL|HINT)\] /.test(line);
+    if (!follows) lineLeftOut = line.startsWith('LOG[') && isLeftOut(line);
+    return !isLeftOut(line) && !(follows && lineLeftOut); // what follows a line goes with it
+  });
+  return kept.map((line) => clearMasks(replaceValues(line), release));
 }
 
 function replaceValues(line: string): string {

@@ -83,11 +83,19 @@ function compareSegments(expected: readonly LogLine[], got: readonly LogLine[]):
   });
 }
 
+/**
+ * Where workers have a type in common that is nobody's name, the lines of their ends name all of them so, and no other line does: then the process says whose a line
+ * is.
+ */
 function bySubject(lines: readonly LogLine[]): Map<string, string[]> {
+  const ownerOf = (line: LogLine): string | undefined => /\(PID <([^#>]+)#\d+>\)/.exec(line.text)?.[1];
+  const names = new Set(lines.filter((line) => ownerOf(line) === undefined).map(subjectOf));
   const map = new Map<string, string[]>();
   for (const line of lines) {
     const subject = subjectOf(line);
-    if (subject !== null) map.set(subject, [...(map.get(subject) ?? []), line.whole]);
+    if (subject === null) continue;
+    const key = names.has(subject) ? subject : `${subject} ${ownerOf(line)}`;
+    map.set(key, [...(map.get(key) ?? []), line.whole]);
   }
   return map;
 }

@@ -42,6 +42,10 @@ export interface WorkerFields {
 
 /** What the C module's strlcpy left of `TAG SCRIPT` in bgw_extra. */
 const EXTRA_BYTES = 127;
+/** And of bgw_library_name. The other fields are as long here, and what does not fit into them is left out by us. */
+const LIBRARY_BYTES = 95;
+
+const firstBytes = (text: string, count: number): string => Buffer.from(text).subarray(0, count).toString();
 
 export const REGISTRATION_DEFAULTS = { flags: 1, start: 2, restart: -1, lib: LIBRARY, func: MAIN_FUNCTION, arg: 0, notify: 0 } as const;
 
@@ -54,13 +58,11 @@ export function registrationOf(scenario: string, fields: WorkerFields): Registra
     flags,
     start,
     restart,
-    lib,
+    lib: firstBytes(lib, LIBRARY_BYTES),
     func,
     arg,
     notify,
-    extra: Buffer.from(`${tag} ${fields.script ?? ''}`)
-      .subarray(0, EXTRA_BYTES)
-      .toString(),
+    extra: firstBytes(`${tag} ${fields.script ?? ''}`, EXTRA_BYTES),
     ...(dyn ? { dyn: true } : {}),
   };
 }
@@ -78,6 +80,7 @@ export function parseRegistration(text: string): Registration {
     else if (TEXTS.has(field)) fields[field] = value;
     else throw new Error(`unrecognized field in a worker's description: "${field}"`);
   }
-  const { name = '', rawname = name, ...rest } = fields;
-  return { extra: '', ...REGISTRATION_DEFAULTS, ...rest, name: String(rawname) };
+  const { name = '', rawname = name, lib = LIBRARY, extra = '', ...rest } = fields;
+  const cut = { lib: firstBytes(String(lib), LIBRARY_BYTES), extra: firstBytes(String(extra), EXTRA_BYTES) };
+  return { ...REGISTRATION_DEFAULTS, ...rest, ...cut, name: String(rawname) };
 }

@@ -95,7 +95,7 @@ function checkGaps(
       );
     }
     if (before.exitedMs === null || interval === undefined || interval < 0) return [];
-    return checkInterval(name, index, gap(before.exitedMs), interval);
+    return checkInterval(name, index, gap(before.exitedMs), inEffect(interval));
   });
 }
 
@@ -116,6 +116,9 @@ function waitedText({ postmasterWaited, childWaited }: Gap): string {
   );
   return waits.length === 0 ? '' : ` (${waits.map(([who, seconds]) => `${who} had no processor for ${seconds.toFixed(2)} s of that`).join(', ')})`;
 }
+
+/** PostgreSQL counts milliseconds in 32 bits: of 2,147,484 seconds and more many turn out negative, and a worker that has such an interval starts again at once. */
+const inEffect = (seconds: number): number => Math.max(0, (seconds * 1000) | 0) / 1000;
 
 const ownSeconds = ({ seconds, postmasterWaited, childWaited }: Gap): number => seconds - postmasterWaited - childWaited;
 

@@ -147,8 +147,8 @@ async function setUp(run: ScenarioRun, connection: Connection | null): Promise<v
       );
     }
     if (clusterSetup.nostart) continue;
-    if (!(await cluster.start(run.signal)))
-      throw new Error(`cluster ${name} did not start: the postmaster ended with ${cluster.exit}\n${cluster.logText()}`);
+    const exit = await cluster.start(run.signal);
+    if (exit !== null) throw new Error(`cluster ${name} did not start: the postmaster ended with ${exit}\n${cluster.logText()}`);
     if (hasOwnDatabase(run.scenario)) await alterSystem(cluster.dir, clusterSetup);
     // Of a server that serves many scenarios, the start is none of this one's.
     if (shared) await skipStart(run, cluster);
@@ -173,7 +173,8 @@ function databaseOf(
 
 /** The database that many scenarios have in common. */
 export function sharesDatabase(scenario: Scenario): boolean {
-  return !hasOwnDatabase(scenario) && usesDatabase(scenario);
+  // One that is not understood will not be run.
+  return problemsOf(scenario).length === 0 && !hasOwnDatabase(scenario) && usesDatabase(scenario);
 }
 
 function hasOwnDatabase(scenario: Scenario): boolean {

@@ -9,7 +9,7 @@ import { workerNames, type Operation, type Step } from './language.js';
 import { LIBRARY, registrationOf, type Registration } from './registration.js';
 import type { RegisteredWorker, ScenarioRun, StepAction } from './scenario-run.js';
 import type { OracleSession } from './sessions.js';
-import { isLook, runSql } from './sql-steps.js';
+import { isLook, isPlain, runSql } from './sql-steps.js';
 
 const OPEN_MS = 8000;
 const ANSWER_MS = 8000;
@@ -283,10 +283,11 @@ export const SESSION_STEPS: Readonly<Record<SessionOperation, StepAction>> = {
     if (session === null) return;
     const label = step.label ?? step.sql ?? '';
     const sql = step.sql ?? '';
-    const asked = session.ask(label, (backend) => {
+    const question = (backend: Session): Promise<string> => {
       const answers = (): Promise<string> => runSql(run, session, backend, sql);
       return isLook(sql) ? seenAsRecorded(run, `${session.name}: ${label} -> `, answers) : answers();
-    });
+    };
+    const asked = session.ask(label, question, { plain: isPlain(sql) });
     if (step.async) session.pending.push(asked);
     else await answer(run, session, label, { asked, timeoutMs: step.timeout ?? ANSWER_MS });
   },

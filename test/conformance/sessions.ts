@@ -6,6 +6,7 @@ import { connect, type Session } from '../../dist/session/client.js';
 import type { BackgroundWorkerHandle } from '../../dist/bgworker/handle.js';
 import type { ErrorData } from '../../dist/elog/error-data.js';
 import type { Cluster } from './cluster.js';
+import { LIBRARY } from './registration.js';
 
 /** How a session went: what to write after the arrow. */
 export class SessionClosed extends Error {}
@@ -21,6 +22,8 @@ export class OracleSession {
   readonly pending: Promise<string>[] = [];
   /** What this session has registered, by the numbers that SQL has for them. */
   handles: BackgroundWorkerHandle[] = [];
+  /** It has begun a transaction block once: from then on the database says whether anything can be asked, and hears of what has failed. */
+  hasTransactions = false;
   readonly #say: (text: string) => void;
   readonly #onBackend: (pid: number) => void;
   #session: Session | null = null;
@@ -59,6 +62,7 @@ export class OracleSession {
         this.#lost = false;
         this.#messages = [];
         this.handles = [];
+        this.hasTransactions = false;
         this.#onBackend(session.backendPid);
         return null;
       } catch (err) {
@@ -75,15 +79,17 @@ export class OracleSession {
     await session?.close();
   }
 
-  /** Asks for something; the answer as a signature has it. An error is an answer too. */
-  async ask(what: string, question: (session: Session) => Promise<string>): Promise<string> {
+  /** Asks for something; the answer as a signature has it. An error is an answer too. `plain`: the database itself is asked. */
+  async ask(what: string, question: (session: Session) => Promise<string>, { plain = false } = {}): Promise<string> {
     const session = this.#session;
     if (session === null) return `${what} -> (session gone)`;
     let answer: string;
     try {
+      if (this.hasTransactions && !plain) await session.call(LIBRARY, 'beginStatement');
       answer = await question(session);
     } catch (err) {
       answer = this.#failure(err as ErrorData);
+      if (this.hasTransactions && this.isOpen && !plain) await session.call(LIBRARY, 'failTransaction').catch(() => {});
     }
     // A warning that ends the session cannot have come before an answer: both were there when we looked. It is said with the call that finds the session closed.
     const later = this.isOpen ? this.#messages.filter((message) => LAST_WORDS.test(message)) : [];

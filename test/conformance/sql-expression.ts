@@ -4,7 +4,8 @@ import { stringOf, type Words } from './sql-words.js';
 
 export type Expression =
   | { readonly kind: 'value'; readonly value: string | number | boolean | null }
-  | { readonly kind: 'variable'; readonly name: string }
+  /** `at`: where it stands, which an error tells. */
+  | { readonly kind: 'variable'; readonly name: string; readonly at: number }
   | { readonly kind: 'call'; readonly name: string; readonly args: readonly Expression[] }
   | { readonly kind: 'operation'; readonly operator: string; readonly operands: readonly Expression[] }
   | { readonly kind: 'cast'; readonly type: CastType; readonly operand: Expression };
@@ -95,7 +96,8 @@ function readPrimary(words: Words): Expression {
   if (constant !== undefined) return { kind: 'value', value: constant };
   if (word.startsWith('%PID:') || word === 'pg_backend_pid()') return { kind: 'value', value: word };
   if (!/^\w+$/.test(word)) throw words.trouble(-1);
-  return words.accept('(') ? readCall(words, word) : { kind: 'variable', name: word };
+  const at = words.position;
+  return words.accept('(') ? readCall(words, word) : { kind: 'variable', name: word, at };
 }
 
 function readCall(words: Words, name: string): Expression {

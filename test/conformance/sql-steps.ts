@@ -9,6 +9,8 @@ import type { OracleSession } from './sessions.js';
 import type { Expression } from './sql-expression.js';
 import { parseSql } from './sql.js';
 
+const BEGIN = /^\s*(?:BEGIN|START\s+TRANSACTION)\b/i;
+
 type Rows = (string | null)[][];
 
 /** The rows as a signature has them: columns by commas, rows by semicolons. A statement without rows is ok. */
@@ -23,6 +25,12 @@ export function isLook(source: string): boolean {
   return parsed.kind === 'plain' && parsed.activity && /^\s*SELECT\b/i.test(source);
 }
 
+/** Is it the database that is asked, and nobody before it? */
+export function isPlain(source: string): boolean {
+  const parsed = parseSql(source);
+  return parsed.kind === 'sequence' ? isPlain(parsed.statements[0] ?? '') : parsed.kind === 'plain';
+}
+
 async function rowsOf(run: ScenarioRun, session: OracleSession, backend: Session, source: string): Promise<Rows> {
   const sql = source
     .replaceAll(/%PID:([^%]+)%/g, (_, who: string) => String(run.pidOf(who) ?? 0))
@@ -31,6 +39,7 @@ async function rowsOf(run: ScenarioRun, session: OracleSession, backend: Session
   const parsed = parseSql(sql);
   switch (parsed.kind) {
     case 'plain':
+      if (BEGIN.test(sql)) session.hasTransactions = true;
       return query(run, backend, sql, parsed.activity);
     case 'do':
       await callWithHandles(session, backend, 'doBlock', parsed.statements);

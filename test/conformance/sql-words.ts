@@ -5,10 +5,18 @@ const WORD = /[eE]?'(?:[^'\\]|''|\\.)*'|%PID:[^%]+%|pg_backend_pid\(\)|:=|::|\.\
 
 export class Words {
   readonly #words: readonly string[];
+  readonly #offsets: readonly number[];
   #next = 0;
 
   constructor(source: string) {
-    this.#words = source.match(WORD) ?? [];
+    const matches = [...source.matchAll(WORD)];
+    this.#words = matches.map(([word]) => word);
+    this.#offsets = matches.map(({ index }) => index);
+  }
+
+  /** Of the word that was taken last, from 1, as errors count. */
+  get position(): number {
+    return (this.#offsets[this.#next - 1] ?? 0) + 1;
   }
 
   /** The next one in capitals; nothing at the end. */

@@ -20,11 +20,14 @@ const CODES: readonly (readonly [RegExp, string | null])[] = [
   ],
   [/^terminating connection because of unexpected SIGQUIT signal$/, '57P01'],
   [/^terminating connection because of crash of another server process$/, '57P02'],
-  [/^the database system is (?:starting up|shutting down|in recovery mode|not yet accepting connections)$/, '57P03'],
+  [/^the database system is (?:starting up|shutting down|in recovery mode|not (?:yet )?accepting connections)$/, '57P03'],
   [/^canceling statement due to user request$/, '57014'],
   [/^database connection requirement not indicated during registration$/, '54000'],
   [/^database ".*" does not exist$|^database \d+ does not exist$/, '3D000'],
-  [/^role ".*" (?:does not exist|is not permitted to log in)$/, '28000'],
+  [/^role (?:".*" (?:does not exist|is not permitted to log in)|with OID \d+ does not exist)$/, '28000'],
+  [/^connection to client lost$/, '08006'],
+  [/^current transaction is aborted, commands ignored until end of transaction block$/, '25P02'],
+  [/^floating-point exception$/, '22P01'],
   [/^permission denied (?:for|to) /, '42501'],
   [/^database ".*" is not currently accepting connections$/, '55000'],
   [/^(?:could not access file|could not open file) ".*": No such file or directory$/s, '58P01'],
@@ -53,7 +56,10 @@ const CODES: readonly (readonly [RegExp, string | null])[] = [
 /** What is no error has none. */
 const WITHOUT = new Set(['LOG', 'NOTICE', 'INFO']);
 
-const rowOf = ({ message }: LogRecord): (typeof CODES)[number] | undefined => CODES.find(([pattern]) => pattern.test(message));
+function rowOf({ message }: LogRecord): (typeof CODES)[number] | undefined {
+  const text = message.replace(/ at character \d+$/, '');
+  return CODES.find(([pattern]) => pattern.test(text));
+}
 
 /** The lines whose SQLSTATE is not PostgreSQL's, each once. Lines that say what a process does have none (00000). */
 export function compareCodes(log: readonly LogRecord[]): string[] {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { titleOf } from '../helpers/processes.js';
 import { alterSystem, baseBackup } from './database.js';
+import { isForeign } from './exceptions.js';
 import type { Operation, Step } from './language.js';
 import { allAtRest, atRest, caughtUp, patience, seenAsRecorded, silentInCrash } from './patience.js';
 import { becomes } from './polling.js';
@@ -76,9 +77,10 @@ function readMasks(pid: number | null): string {
 
 async function start(run: ScenarioRun, step: Step, said: { good: string; bad: (exit: string) => string }): Promise<void> {
   const cluster = run.cluster(step.on);
-  const started = await cluster.start(run.signal, step.timeout ?? START_MS);
-  run.say(started ? said.good : said.bad(cluster.exit ?? ''));
-  if (started) await alterSystem(cluster.dir, run.scenario.setup.clusters?.[cluster.name] ?? {}).catch((err: unknown) => run.notes.push(String(err)));
+  const exit = await cluster.start(run.signal, step.timeout ?? START_MS);
+  run.say(exit === null ? said.good : said.bad(exit));
+  if (exit === null)
+    await alterSystem(cluster.dir, run.scenario.setup.clusters?.[cluster.name] ?? {}).catch((err: unknown) => run.notes.push(String(err)));
 }
 
 const PROCESS_STEPS: Readonly<Record<Exclude<Operation, SessionOperation>, StepAction>> = {
@@ -96,7 +98,9 @@ const PROCESS_STEPS: Readonly<Record<Exclude<Operation, SessionOperation>, StepA
   },
   wait_log: async (run, { text = '', n = 1, on, timeout = WAIT_MS }) => {
     const wanted = text.replaceAll('%ID%', run.scenario.id);
-    const lines = (): string[] => run.cluster(on).logText().split('\n');
+    const cluster = run.cluster(on);
+    // What PostgreSQL alone says stands in the log of the one behind us, where the scenario has one for itself.
+    const lines = (): string[] => [...cluster.logText().split('\n'), ...cluster.databaseLog().filter(isForeign)];
     const count = (): number => lines().filter((line) => line.includes(wanted)).length;
     const late = (): string => `the log has ${count()} of ${n} lines "${text}" after ${timeout} ms`;
     if (!(await becomes(() => count() >= n, patience(run, timeout, 'the log has '), run.signal))) run.say(late());

@@ -22,10 +22,10 @@ export async function tearDown({ clusters, base, keep }: Remains): Promise<void>
   for (const cluster of clusters) {
     if (!cluster.isRunning) continue;
     // One that a scenario has stopped could not hear anything else.
-    cluster.signal('SIGCONT');
-    cluster.signal('SIGQUIT');
+    cluster.signalAll('SIGCONT');
+    cluster.signalAll('SIGQUIT');
     if (await cluster.waitForExit(SHUTDOWN_TIMEOUT_MS, NEVER)) continue;
-    cluster.signal('SIGKILL');
+    cluster.signalAll('SIGKILL');
     await cluster.waitForExit(SHUTDOWN_TIMEOUT_MS, NEVER);
   }
   const mark: Mark = { variable: `BGWORACLE_BASE=${base}`, dir: base };

@@ -8,7 +8,7 @@ import { commandsOfRun } from '../script.js';
 import { ScriptedWorker } from './commands.js';
 import { event, notifyPidOf, oracle, toWorker } from './oracle.js';
 
-export { hookUsr1, registerStatic, signalBackend, sql, usr1Count } from './session-functions.js';
+export { beginStatement, failTransaction, hookUsr1, registerStatic, signalBackend, sql, usr1Count } from './session-functions.js';
 export { doBlock, select } from './sql-calls.js';
 
 /** Registers the scenario's static workers. Runs in the postmaster, while it preloads. */

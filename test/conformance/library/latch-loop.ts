@@ -12,6 +12,7 @@ import {
   WL_POSTMASTER_DEATH,
   WL_TIMEOUT,
 } from 'bgworker';
+import { oracle } from './oracle.js';
 
 export interface LatchLoop {
   /** Letters: see the language. */
@@ -22,6 +23,7 @@ export interface LatchLoop {
   readonly sigtermFlag: () => boolean;
 }
 
+const WITHOUT_LATCH_WAIT_SET = /^(?:9|1[0-3])\./;
 /** The longest that one wait, or one timer, takes. */
 const FOREVER_MS = 0x7fffffff;
 
@@ -29,12 +31,14 @@ export async function latchLoop({ flags, ms, tell, sigtermFlag }: LatchLoop): Pr
   const has = (flag: string): boolean => flags.includes(flag);
   const deadline = ms < 0 ? Number.POSITIVE_INFINITY : performance.now() + ms;
   const left = (): number => Math.min(FOREVER_MS, Math.max(0, Math.ceil(deadline - performance.now())));
-  // One of the two must be asked for. A script that asks for neither is not told of the death: it sleeps on.
+  // One of the two must be asked for. A script that asks for neither is told of the death by 14 and later, whose set of events for WaitLatch always has it
+  // (InitializeLatchWaitSet); before that it was not, and slept on.
+  const isTold = has('d') || !WITHOUT_LATCH_WAIT_SET.test(oracle().release);
   const death = has('x') ? WL_EXIT_ON_PM_DEATH : WL_POSTMASTER_DEATH;
   const events = WL_LATCH_SET | death | (ms < 0 ? 0 : WL_TIMEOUT);
   for (let wakes = 1; ; wakes++) {
     const event = await waitLatch(myLatch, events, left());
-    if (event === WL_POSTMASTER_DEATH && !has('d')) {
+    if (event === WL_POSTMASTER_DEATH && !isTold) {
       await sleep(left());
       tell(`latch loop timeout wakes=${wakes}`);
       return;

@@ -40,6 +40,16 @@ export async function sql(text: string, activity: readonly ActivityRow[] | null)
   return rows ?? [];
 }
 
+/** What is no statement for the database is one in PostgreSQL: it fails where the transaction has failed. */
+export async function beginStatement(): Promise<void> {
+  await client?.query('SELECT');
+}
+
+/** And where it fails, so does the transaction, if there is one. */
+export async function failTransaction(): Promise<void> {
+  await client?.query("DO $$ BEGIN RAISE 'a statement of ours has failed'; END $$").catch(() => {});
+}
+
 /** A statement under way is cancelled where it runs, and the server's answer to that is ours. */
 async function interruptible<T>(query: Promise<T>): Promise<T> {
   const look = setInterval(() => {
@@ -69,7 +79,7 @@ export function signalBackend(pid: number, signal: 'SIGTERM' | 'SIGINT', connect
     bgworker.ereport(bgworker.WARNING, { code: '01000', message: `PID ${pid} is not a PostgreSQL backend process` });
     return false;
   }
-  process.kill(pid, signal);
+  process.kill(-pid, signal); // its process group, as pg_signal_backend does: children of the worker's, too
   return true;
 }
 

@@ -117,7 +117,10 @@ async function valueOf(expression: Expression, variables: Variables): Promise<Va
       return expression.value;
     case 'variable': {
       const value = variables.get(expression.name);
-      if (value === undefined) throw new bgworker.ErrorData({ code: '42703', message: `column "${expression.name}" does not exist` });
+      if (value === undefined) {
+        const message = `column "${expression.name}" does not exist`;
+        throw new bgworker.ErrorData({ code: '42703', message, internalpos: expression.at });
+      }
       return value;
     }
     case 'cast': {

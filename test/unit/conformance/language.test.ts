@@ -2,15 +2,15 @@
 
 import { describe, expect, it } from 'vitest';
 import { problemsOf, registeredWorkers, type Step } from '../../conformance/language.js';
-import { usesDatabase } from '../../conformance/runner.js';
+import { sharesDatabase, usesDatabase } from '../../conformance/runner.js';
 import { LETTERS, parseScript } from '../../conformance/script.js';
 import { STEPS } from '../../conformance/steps.js';
-import { own, recorded, scenarioWith } from './scenarios.js';
+import { more, own, recorded, scenarioWith } from './scenarios.js';
 
 const withStep = (step: object): string[] => problemsOf(scenarioWith({ setup: { steps: [step as Step] } }));
 
 describe('the scenario language', () => {
-  it.each([...recorded, ...own].map((scenario) => [scenario.id, scenario] as const))('understands %s', (_, scenario) => {
+  it.each([...recorded, ...more, ...own].map((scenario) => [scenario.id, scenario] as const))('understands %s', (_, scenario) => {
     expect(problemsOf(scenario)).toEqual([]);
   });
 
@@ -68,5 +68,7 @@ describe('the scenario language', () => {
     expect(byId('crash.exit1_then_crash')).toBe(true); // a session queries
     expect(byId('term.same_statement')).toBe(false); // only calls of ours
     expect(byId('start.primary')).toBe(true); // about the database's state
+    // What is not understood is said of its scenario, when its turn comes, and not of the whole file.
+    expect(sharesDatabase(scenarioWith({ setup: { steps: [{ op: 'sql', sql: 'SELECT bgwo_status(1) FROM t' }] } }))).toBe(false);
   });
 });

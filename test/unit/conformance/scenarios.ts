@@ -9,6 +9,8 @@ const read = (file: string): readonly Scenario[] => JSON.parse(readFileSync(join
 
 /** What a real PostgreSQL did. */
 export const recorded: readonly Scenario[] = read('scenarios.json');
+/** More of that kind, whose author did not know the judge. */
+export const more: readonly Scenario[] = read('scenarios-more.json');
 /** For what no recorded scenario uses; each is what the oracle's description and the contract say, and no more. */
 export const own: readonly Scenario[] = read('own-scenarios.json');
 

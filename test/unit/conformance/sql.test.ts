@@ -28,13 +28,14 @@ describe('SQL of scenarios', () => {
 
   it('reads a DO block statement by statement', () => {
     const sql = String.raw`DO $d$ DECLARE h int; BEGIN h := bgwo_reg(E'name=a''b\nextra=a'); PERFORM bgwo_terminate(h); RAISE NOTICE 'is: %', bgwo_status(h); END $d$`;
+    const h = { kind: 'variable', name: 'h', at: expect.any(Number) as number };
     expect(parseSql(sql)).toEqual({
       kind: 'do',
       statements: [
         { kind: 'assign', variable: 'h', value: { kind: 'value', value: null } },
         { kind: 'assign', variable: 'h', value: { kind: 'call', name: 'bgwo_reg', args: [{ kind: 'value', value: "name=a'b\nextra=a" }] } },
-        { kind: 'perform', value: { kind: 'call', name: 'bgwo_terminate', args: [{ kind: 'variable', name: 'h' }] } },
-        { kind: 'notice', format: 'is: %', args: [{ kind: 'call', name: 'bgwo_status', args: [{ kind: 'variable', name: 'h' }] }] },
+        { kind: 'perform', value: { kind: 'call', name: 'bgwo_terminate', args: [h] } },
+        { kind: 'notice', format: 'is: %', args: [{ kind: 'call', name: 'bgwo_status', args: [h] }] },
       ],
     });
   });
@@ -58,10 +59,14 @@ describe('SQL of scenarios', () => {
     });
   });
 
+  it('knows where a name stands', () => {
+    expect(parseSql('SELECT bgwo_status( h)')).toMatchObject({ columns: [{ args: [{ name: 'h', at: 21 }] }] });
+  });
+
   it('reads what branches and repeats', () => {
     const sql = `DO $$ DECLARE n int := -1; BEGIN FOR i IN 1..n-1 LOOP IF i = 2 THEN PERFORM bgwo_terminate(i); ELSE n := i; END IF; END LOOP; END; $$`;
     const value = (number: number): object => ({ kind: 'value', value: number });
-    const variable = (name: string): object => ({ kind: 'variable', name });
+    const variable = (name: string): object => ({ kind: 'variable', name, at: expect.any(Number) as number });
     const operation = (operator: string, ...operands: object[]): object => ({ kind: 'operation', operator, operands });
     const perform = { kind: 'perform', value: { kind: 'call', name: 'bgwo_terminate', args: [variable('i')] } };
     const branches = [
