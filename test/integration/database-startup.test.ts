@@ -190,6 +190,7 @@ describe('startupProcessMain, on a standby', () => {
     await refusals('Hot standby mode is disabled.');
     await hears(watched, 'recovery started');
     await standby.stop();
+    await hears(watched, 'away');
     configure('hot_standby = on');
     await standby.start();
     await hears(watched, 'begin hot standby');
