@@ -185,7 +185,7 @@ export class Cluster {
       ...(workers.length > 0 ? { static: file } : {}),
       ...(connection === undefined ? {} : { database: connection }),
     };
-    return { [ORACLE_VARIABLE]: JSON.stringify(settings), BGWORACLE_LOCK_FILE: join(this.dir, 'postmaster.pid'), TZ: 'UTC' };
+    return { [ORACLE_VARIABLE]: JSON.stringify(settings), BGWORACLE_BASE: base, BGWORACLE_LOCK_FILE: join(this.dir, 'postmaster.pid'), TZ: 'UTC' };
   }
 
   /** From here on only what is logged later belongs to the scenario. */

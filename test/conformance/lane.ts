@@ -20,15 +20,19 @@ export interface Job {
 export type Answer = { readonly result: Result } | { readonly failure: string };
 
 const stop = new AbortController();
+/** Stops the scenario that is under way; null where none is. */
+let scenarioStop: AbortController | null = null;
 let underWay: Promise<void> = Promise.resolve();
 
 async function judge({ scenario, connection, keep }: Job): Promise<void> {
   let answer: Answer;
+  scenarioStop = new AbortController();
   try {
-    answer = { result: await runScenario(scenario, { connection, keep, signal: stop.signal }) };
+    answer = { result: await runScenario(scenario, { connection, keep, signal: AbortSignal.any([stop.signal, scenarioStop.signal]) }) };
   } catch (err) {
     answer = { failure: (err as Error).stack ?? String(err) };
   }
+  scenarioStop = null;
   if (process.connected) process.send?.(answer);
 }
 
@@ -39,6 +43,11 @@ function end(): void {
 }
 
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, end);
+// What nobody caught, in a callback, is the end of the scenario that is under way, in order; where there is none, of this process.
+process.on('uncaughtException', (err) => {
+  if (scenarioStop === null) throw err;
+  scenarioStop.abort(err);
+});
 // The judge is gone, or has no more work.
 process.on('disconnect', end);
 process.on('message', (job: Job) => {

@@ -2,40 +2,69 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { killMarked } from '../helpers/leftovers.js';
+import { makeTempDir } from '../helpers/temp-dir.js';
 import type { Answer, Job } from './lane.js';
-import type { Result } from './runner.js';
+import { resultOf, type Result } from './runner.js';
 
 const PROGRAM = join(dirname(fileURLToPath(import.meta.url)), 'lane.js');
 
 class Lane {
-  readonly #child: ChildProcess = fork(PROGRAM, { stdio: 'inherit' });
+  /** Below it are the folders of its scenarios, so that what they left can be found where the lane could not clear it away. */
+  readonly #folder = makeTempDir('cf');
+  #child: ChildProcess = this.#fork();
 
-  judge(job: Job): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      const settle = (then: () => void): void => {
-        this.#child.off('message', onMessage);
-        this.#child.off('exit', onExit);
-        then();
+  /** Whatever keeps a scenario from being judged is its failure, and no other's. */
+  async judge(job: Job): Promise<Result> {
+    if (hasEnded(this.#child)) this.#child = this.#fork();
+    const answer = await this.#ask(job);
+    if ('result' in answer) return answer.result;
+    if (hasEnded(this.#child)) await this.#killLeftovers();
+    return resultOf(job.scenario, 'failed', [`error: ${answer.failure}`]);
+  }
+
+  #fork(): ChildProcess {
+    return fork(PROGRAM, { stdio: 'inherit', env: { ...process.env, BGWORKER_TEST_TMP: this.#folder } });
+  }
+
+  #ask(job: Job): Promise<Answer> {
+    const child = this.#child;
+    return new Promise((resolve) => {
+      const settle = (answer: Answer): void => {
+        child.off('message', settle);
+        child.off('exit', onExit);
+        resolve(answer);
       };
-      const onMessage = (answer: Answer): void =>
-        settle(() => ('result' in answer ? resolve(answer.result) : reject(new Error(`scenario ${job.scenario.id}: ${answer.failure}`))));
       const onExit = (code: number | null, signal: string | null): void =>
-        settle(() => reject(new Error(`scenario ${job.scenario.id}: the judge's process ended with ${signal ?? `status ${code}`}`)));
-      this.#child.once('message', onMessage);
-      this.#child.once('exit', onExit);
-      this.#child.send(job);
+        settle({ failure: `the judge's process ended with ${signal ?? `status ${code}`}` });
+      child.once('message', settle);
+      child.once('exit', onExit);
+      // Where it cannot be sent, the process is about to end, and says so.
+      child.send(job, () => {});
     });
   }
 
-  async end(): Promise<void> {
-    const { exitCode, signalCode, connected } = this.#child;
-    if (exitCode !== null || signalCode !== null) return;
-    const ended = once(this.#child, 'exit');
-    if (connected) this.#child.disconnect();
-    await ended;
+  async #killLeftovers(): Promise<void> {
+    await killMarked({ variable: `BGWORKER_TEST_TMP=${this.#folder}`, dir: this.#folder });
   }
+
+  /** `keep`: the folders of its scenarios, for a look at them. */
+  async end(keep: boolean): Promise<void> {
+    if (!hasEnded(this.#child)) {
+      const ended = once(this.#child, 'exit');
+      if (this.#child.connected) this.#child.disconnect();
+      await ended;
+    }
+    await this.#killLeftovers();
+    if (!keep || readdirSync(this.#folder).length === 0) rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 export class Lanes {
@@ -56,16 +85,19 @@ export class Lanes {
         const next = queue.next();
         if (next.done === true) return;
         const job = await next.value();
-        options.onResult(await lane.judge(job), job);
+        const result = await lane.judge(job);
+        // Of a scenario that was stopped there is nothing to say.
+        if (!options.signal.aborted) options.onResult(result, job);
       }
     };
+    // All of them to their ends: nothing may be under way when the lanes are ended.
     const workers = await Promise.allSettled(this.#lanes.slice(0, options.atOnce).map(work));
     const failure = workers.find((worker) => worker.status === 'rejected');
     if (failure !== undefined && !options.signal.aborted) throw failure.reason;
   }
 
   /** Each lane ends what it has under way, in order, and goes. */
-  async end(): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.end()));
+  async end(keep: boolean): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.end(keep)));
   }
 }

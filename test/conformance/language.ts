@@ -168,12 +168,21 @@ export function problemsOf(scenario: Scenario): string[] {
   const problems = Object.keys(setup)
     .filter((key) => !['cluster', 'clusters', 'steps'].includes(key))
     .map((key) => `unrecognized setup field "${key}"`);
+  if (setup.clusters !== undefined && !isObject(setup.clusters)) return [...problems, '"clusters" is not an object'];
   if (setup.cluster !== undefined && !['shared', 'fresh'].includes(setup.cluster)) problems.push(`unrecognized kind of cluster "${setup.cluster}"`);
   for (const [name, cluster] of Object.entries(setup.clusters ?? {})) {
-    const { conf, static: workers, ...rest } = cluster;
-    if (conf !== undefined && typeof conf !== 'object') problems.push(`cluster ${name}: "conf" is not an object`);
+    if (!isObject(cluster)) {
+      problems.push(`cluster ${name} is not an object`);
+      continue;
+    }
+    const { conf = {}, static: workers = [], ...rest } = cluster as ClusterSetup;
+    if (!isObject(conf)) problems.push(`cluster ${name}: "conf" is not an object`);
     problems.push(...checkFields(rest, CLUSTER).map((problem) => `cluster ${name}: ${problem}`));
-    for (const worker of workers ?? []) {
+    if (!Array.isArray(workers) || !workers.every(isObject)) {
+      problems.push(`cluster ${name}: "static" is not a list of workers`);
+      continue;
+    }
+    for (const worker of workers as readonly WorkerFields[]) {
       problems.push(...[...checkFields(worker, STATIC), ...checkScript(worker.script)].map((problem) => `static worker ${worker.w}: ${problem}`));
     }
   }
@@ -187,7 +196,7 @@ function problemsOfStep(step: Step): string[] {
   const problems = [...checkFields(step, { ...COMMON, ...fields }), ...checkScript(step.script)];
   if (step.op === 'sql' && step.sql !== undefined) problems.push(...attempt(() => parseSql(step.sql ?? '')));
   // A file that describes a worker is one for the script command D; any other text is nobody's business.
-  if (step.op === 'touch' && step.text?.includes('extra=')) problems.push(...checkDescription(step.text));
+  if (step.op === 'touch' && String(step.text).includes('extra=')) problems.push(...checkDescription(String(step.text)));
   return problems;
 }
 

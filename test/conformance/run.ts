@@ -64,7 +64,7 @@ async function judgeAll(scenarios: readonly Scenario[], options: Options, signal
       await lanes.judge(again.map(job), { atOnce: 1, signal, onResult });
     }
   } finally {
-    await lanes.end();
+    await lanes.end(options.keep);
     await database.stop(options.keep);
   }
   return scenarios.flatMap((scenario) => results.get(scenario) ?? []);

@@ -60,22 +60,18 @@ const START_LINE_MS = 5000;
 /** So many lines of Node or of a library are shown with a failure. */
 const SHOWN_NOISE = 12;
 
+/** With what nobody measured where nothing was run. */
+export function resultOf(scenario: Scenario, verdict: Verdict, reasons: readonly string[], more: Partial<Result> = {}): Result {
+  const { id, group } = scenario;
+  const nothing = { seconds: 0, lateMs: 0, starvedMs: 0, discarded: [], slowestLook: null, unchecked: [] };
+  return { id, group, verdict, reasons, ...nothing, ...more };
+}
+
 /** One try. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Result> {
   const started = performance.now();
-  const result = (verdict: Verdict, reasons: readonly string[], more: Partial<Result> = {}): Result => ({
-    id: scenario.id,
-    group: scenario.group,
-    verdict,
-    seconds: (performance.now() - started) / 1000,
-    reasons,
-    lateMs: 0,
-    starvedMs: 0,
-    discarded: [],
-    slowestLook: null,
-    unchecked: [],
-    ...more,
-  });
+  const result = (verdict: Verdict, reasons: readonly string[], more: Partial<Result> = {}): Result =>
+    resultOf(scenario, verdict, reasons, { seconds: (performance.now() - started) / 1000, ...more });
   const problems = problemsOf(scenario);
   if (problems.length > 0) {
     const where = `${scenario.file ?? 'a file'}: scenario "${scenario.id}"`;
@@ -83,7 +79,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   }
   const reason = notApplicable(scenario);
   if (reason !== null) return result('not applicable', [reason]);
-  const base = makeTempDir('cf');
+  const base = makeTempDir('s');
   const { differences, ...seen } = await judge(scenario, base, options);
   const kept = options.keep && existsSync(base) ? { kept: base } : {};
   return result(differences.length === 0 ? 'passed' : 'failed', differences, { ...seen, ...kept });
@@ -113,11 +109,14 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
     lateness.end();
     run.runQueue.end();
     run.childrenRunQueue.end();
-    for (const session of run.sessions) await session.close();
-    const { noise, records } = run.log();
-    unchecked = uncheckedCodes(records);
-    if (noise.length > 0) run.notes.push('lines in the log that are no log lines:', ...noise.slice(-SHOWN_NOISE).map((line) => `  ${line}`));
-    await tearDown({ clusters: run.clusters.values(), base, keep: options.keep });
+    try {
+      for (const session of run.sessions) await session.close();
+      const { noise, records } = run.log();
+      unchecked = uncheckedCodes(records);
+      if (noise.length > 0) run.notes.push('lines in the log that are no log lines:', ...noise.slice(-SHOWN_NOISE).map((line) => `  ${line}`));
+    } finally {
+      await tearDown({ clusters: run.clusters.values(), base, keep: options.keep });
+    }
   }
   const { slowestLook } = run;
   const starvedMs = Math.max(run.runQueue.worstMs, run.childrenRunQueue.worstMs);

@@ -6,7 +6,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../helpers/paths.js';
+import { childrenOf, isAlive } from '../helpers/processes.js';
 import { makeTempDir, removeTempDir } from '../helpers/temp-dir.js';
+import { waitUntil } from '../helpers/wait-until.js';
 import { recorded } from '../unit/conformance/scenarios.js';
 import type { Scenario } from './language.js';
 import type { Result } from './runner.js';
@@ -17,7 +19,9 @@ interface Ended {
   readonly stderr: string;
 }
 
-function judge(...args: string[]): Promise<Ended> {
+const judge = (...args: string[]): Promise<Ended> => begin(...args).ended;
+
+function begin(...args: string[]): { readonly pid: number; readonly ended: Promise<Ended> } {
   const child = spawn(process.execPath, [join(projectRoot, 'build-test/conformance/run.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const read = (stream: NodeJS.ReadableStream): Buffer[] => {
     const chunks: Buffer[] = [];
@@ -25,10 +29,11 @@ function judge(...args: string[]): Promise<Ended> {
     return chunks;
   };
   const [out, err] = [read(child.stdout), read(child.stderr)];
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<Ended>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (status) => resolve({ status, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }));
   });
+  return { pid: child.pid ?? 0, ended };
 }
 
 const LINE = 'w#1: main run=1 arg=0';
@@ -70,6 +75,23 @@ describe('npm run conformance', () => {
     expect(results.map(({ id, verdict }) => [id, verdict])).toEqual([['ntf.zero', 'passed']]);
     expect(groups).toEqual({ notify: { passed: 1, failed: 0, 'not applicable': 0 } });
     expect(status).toBe(0);
+  });
+
+  it("goes on where one of the judge's processes dies: its scenario has failed, and nothing of it is left", async () => {
+    const good = recorded.find(({ id }) => id === 'ntf.zero') as Scenario;
+    const long = { ...good, id: 'verdict.long', setup: { steps: [{ op: 'sleep', ms: 60_000 }] } };
+    const two = join(folder, 'two.json');
+    writeFileSync(two, JSON.stringify([good, long]));
+    const { pid, ended } = begin(two, '--jobs', '1');
+    const lane = await waitUntil(() => childrenOf(pid)[0], { what: "the judge's process" });
+    const postmaster = await waitUntil(() => childrenOf(lane)[0], { what: 'a postmaster' });
+    process.kill(lane, 'SIGKILL');
+    const { status, stdout } = await ended;
+    expect(stdout).toMatch(/^FAILED {2}verdict\.long .*\n {8}error: the judge's process ended with SIGKILL\n/m);
+    expect(stdout).toMatch(/^ok {6}ntf\.zero /m);
+    expect(stdout).toMatch(/\n1 passed, 1 failed, 0 skipped\n$/);
+    expect(status).toBe(1);
+    expect(isAlive(postmaster)).toBe(false);
   });
 
   it('ends with status 2 where a file is broken, and names it', async () => {

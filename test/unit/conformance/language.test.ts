@@ -44,6 +44,8 @@ describe('the scenario language', () => {
     [{ op: 'touch', file: 'cfg', text: 'extra=%ID%.child U;j5' }, /unrecognized script command "j5"/],
     [{ op: 'touch', file: 'cfg', text: 'extra=%ID%.child U\nprio=3' }, /unrecognized field in a worker's description: "prio"/],
     [{ op: 'sql', sql: 'SELECT bgwo_juggle(1)' }, /unrecognized call of "bgwo_juggle"/],
+    [{ op: 'touch', file: 'cfg', text: 7 }, /field "text" must be a string/],
+    [{ op: 'sql', sql: 7 }, /field "sql" must be a string/],
     [{ op: 'alive', who: [5] }, /field "who" must be/],
   ])('refuses %o', (step, problem) => {
     expect(withStep(step).join('\n')).toMatch(problem);
@@ -55,6 +57,17 @@ describe('the scenario language', () => {
     expect(problems).toMatch(/unrecognized setup field "weather"/);
     expect(problems).toMatch(/cluster m: unrecognized field "moon"/);
     expect(problems).toMatch(/static worker w: unrecognized field "colour"/);
+  });
+
+  it.each([
+    [{ m: null }, /^cluster m is not an object$/],
+    [[], /^"clusters" is not an object$/],
+    [{ m: { conf: [] } }, /^cluster m: "conf" is not an object$/],
+    [{ m: { static: { w: 'w' } } }, /^cluster m: "static" is not a list of workers$/],
+    [{ m: { static: ['w'] } }, /^cluster m: "static" is not a list of workers$/],
+    [{ m: { static: [{ w: 'w', script: 7 }] } }, /^static worker w: field "script" must be a string$/m],
+  ])('says what is wrong with clusters %o, and throws nothing', (clusters, problem) => {
+    expect(problemsOf(scenarioWith({ setup: { steps: [], clusters: clusters as never } })).join('\n')).toMatch(problem);
   });
 
   it('says of what is no scenario that it is none', () => {
