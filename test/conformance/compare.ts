@@ -13,7 +13,7 @@ import { comparePostmasterLog } from './postmaster-order.js';
 import { compareHistories } from './restarts.js';
 import type { LogRecord } from './server-log.js';
 import type { Life } from './signature.js';
-import { cameAsFar, isSameInARace, quickWorkers, terminatedAtStart } from './races.js';
+import { cameAsFar, isSameInARace, quickWorkers, signalsMerged, terminatedAtStart } from './races.js';
 import { compareCodes } from './sqlstates.js';
 import { streamsOf, type LogLine, type Streams } from './streams.js';
 import { compareUnstable } from './unstable.js';
@@ -29,6 +29,8 @@ export interface Observation {
   readonly waitedMs?: (fromMs: number, toMs: number) => number;
   /** The same of the one of its children that had none for longest. */
   readonly childrenWaitedMs?: (fromMs: number, toMs: number) => number;
+  /** How many SIGUSR1 may have become one with another, of those that a session was sent. Absent: none. */
+  readonly mergesPossible?: (session: string) => number;
 }
 
 const never = (): number => 0;
@@ -39,19 +41,25 @@ export function compare(scenario: Scenario, seen: Observation): string[] {
   const expected = streamsOf(comparable(scenario.signature, scenario.postgres), sessions);
   const got = streamsOf(comparable(seen.signature, scenario.postgres), sessions);
   const alone = (seen.postmasters ?? []).map((lines) => streamsOf(comparable(lines, scenario.postgres), sessions).postmasterLog);
-  const differences = scenario.stable ? compareStable(scenario, expected, { got, alone }) : compareUnstable(expected, got, alone);
+  const { waitedMs = never, childrenWaitedMs = never, mergesPossible = never } = seen;
+  const differences = scenario.stable ? compareStable(scenario, expected, { got, alone, mergesPossible }) : compareUnstable(expected, got, alone);
   if (seen.lives === undefined) return differences;
   const intervals = registered(scenario, (worker) => worker.restart ?? -1);
-  const { waitedMs = never, childrenWaitedMs = never } = seen;
   const rules = { intervals, unstable: !scenario.stable, waitedMs, childrenWaitedMs };
   const log = seen.log ?? [];
   return [...differences, ...compareHistories(scenario.workers, seen.lives, log, rules), ...compareCodes(log)];
 }
 
-function compareStable(scenario: Scenario, expected: Streams, { got, alone }: { got: Streams; alone: readonly (readonly LogLine[])[] }): string[] {
+interface Got extends Required<Pick<Observation, 'mergesPossible'>> {
+  readonly got: Streams;
+  readonly alone: readonly (readonly LogLine[])[];
+}
+
+function compareStable(scenario: Scenario, expected: Streams, { got, alone, mergesPossible }: Got): string[] {
   const quick = quickWorkers(scenario);
   const terminated = terminatedAtStart(scenario);
-  const isSame = (want: string, have = ''): boolean => want === have || isSameInARace(want, have, quick);
+  const isSame = (want: string, have = '', session = ''): boolean =>
+    want === have || isSameInARace(want, have, quick) || signalsMerged(want, have, () => mergesPossible(session));
   // Only the latest process of a worker can be the one.
   const isFree = (process: string): boolean => {
     const [, worker = '', number] = /^(.*)#(\d+)$/.exec(process) ?? [];
@@ -68,7 +76,7 @@ function compareStable(scenario: Scenario, expected: Streams, { got, alone }: { 
       'session',
       expected.sessions,
       got.sessions,
-      (want, have) => want.length === have.length && want.every((line, at) => isSame(line, have[at])),
+      (want, have, session) => want.length === have.length && want.every((line, at) => isSame(line, have[at], session)),
     ),
     ...comparePostmasterLog(expected.postmasterLog, got.postmasterLog, order),
     ...(log.length === 0 ? [] : ['the log of the other processes has other lines:', ...log]),

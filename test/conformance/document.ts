@@ -1,6 +1,6 @@
 // docs/conformance.md, as the judge writes it: the table of a run, and the lists of exceptions.ts. Pure.
 
-import { STARVED_MS, TOO_LATE_MS } from './lateness.js';
+import { TOO_LATE_MS } from './lateness.js';
 import { LINES, MASK_BITS, SCENARIOS, VALUES } from './exceptions.js';
 import { disagreements } from './repeat.js';
 import { countByGroup } from './report.js';
@@ -54,14 +54,16 @@ depend on who else is at work:
 - A session that polls may miss a worker that lived between two of its looks. Such a life counts as seen where the log has it begin after one look and end before
   the next (PostgreSQL's own polls may miss it, too).
 - A worker that a crash cycle kills at its birth may have said something, and may not: it is forked in one pass with the one that crashed.
+- Two SIGUSR1 that a session's backend could not take one by one, because it had no processor between them, are one, in PostgreSQL too. So the count may be less than
+  the recorded one by as many as the log has pairs of events (a start, an exit) that lie closer together than this backend waited for a processor just then.
 - Several postmasters write their logs independently: the recorded order of their lines is that of one run.
 
-What is left is lateness of the judge's own process, and processes that got no processor for so long that a scenario's own pauses (mostly 100 ms and more)
-have not parted what they were to part: two signals of one kind that a process could not take one by one are one, in PostgreSQL too. Where a scenario failed, and
-the judge's process had been late by ${TOO_LATE_MS} ms or more while it took the steps (as the timers of its event loop show), or one of the scenario's had been ready to
-run for ${STARVED_MS} ms or more (as the kernel counts), the scenario is tried again after all others, with none beside it, up to three tries in all. Only that is
-tried again: not what failed while all had a processor, whatever the load. Each such try is listed with how long it was, and all that had differed, so that nothing is
-hidden that comes and goes; with \`--tries 1\` whatever happens counts.
+What is left is lateness of the judge's own process, and processes that got no processor for so long that a scenario's own pauses (some are of 50 ms) have not
+parted what they were to part. Where a scenario failed, and the time by which the judge's process was late at worst while it took the steps (as the timers of its
+event loop show) and the longest time for which one of the scenario's was ready to run and had no processor (as the kernel counts) come to ${TOO_LATE_MS} ms or more together,
+the scenario is tried again after all others, with none beside it, up to three tries in all. Only that is tried again: not what failed while all had a processor,
+whatever the load. Each such try is listed with how long it was, and all that had differed, so that nothing is hidden that comes and goes; with \`--tries 1\`
+whatever happens counts.
 `;
 
 const VERDICTS: readonly Verdict[] = ['passed', 'failed', 'not applicable'];

@@ -9,6 +9,8 @@ import { forkedBy } from '../helpers/processes.js';
 const LOOK_MS = 10;
 /** Children are many; what one has waited can still be read when it has ended, until its postmaster has reaped it. */
 const CHILDREN_LOOK_MS = 25;
+/** What a process loses in so long moves what comes after one of a scenario's pauses. */
+const STRETCH_MS = 200;
 
 interface Sample {
   readonly epochMs: number;
@@ -57,7 +59,12 @@ export class RunQueue {
     return Math.max(0, ...[...this.#samples.values()].map((samples) => waitedBetween(samples, fromMs, toMs)));
   }
 
-  /** The most that one of them had waited more at one look than at the look before. */
+  /** May one of these have had no processor from one time to another, without an end? */
+  mayHaveWaitedThrough(pids: readonly number[], fromMs: number, toMs: number): boolean {
+    return pids.some((pid) => coveredByOneWait(this.#samples.get(pid) ?? [], fromMs, toMs));
+  }
+
+  /** The most that one of them waited in a stretch of time as long as a scenario's pauses are: at once, or in parts. */
   get worstMs(): number {
     return Math.round(this.#worstMs);
   }
@@ -69,7 +76,7 @@ export class RunQueue {
       if (sample === null) continue;
       // Who was not there at the look before had not waited then; of one who was there before the first look nobody knows.
       const samples = this.#samples.get(pid) ?? (this.#lookedAt === null ? [] : [{ epochMs: this.#lookedAt, waitedMs: 0 }]);
-      const before = samples.at(-1);
+      const before = samples.findLast(({ epochMs }) => epochMs <= sample.epochMs - STRETCH_MS) ?? samples[0];
       if (before !== undefined) this.#worstMs = Math.max(this.#worstMs, sample.waitedMs - before.waitedMs);
       samples.push(sample);
       this.#samples.set(pid, samples);
@@ -82,4 +89,16 @@ export function waitedBetween(samples: readonly Sample[], fromMs: number, toMs: 
   const before = samples.findLast(({ epochMs }) => epochMs <= fromMs) ?? samples[0];
   const after = samples.find(({ epochMs }) => epochMs >= toMs) ?? samples.at(-1);
   return before === undefined || after === undefined ? 0 : Math.max(0, after.waitedMs - before.waitedMs);
+}
+
+/**
+ * The kernel counts a wait when it is over. What a look finds more than the look before was over between the two, and so began that much earlier, at the
+ * earliest from the look before, if it was a single wait.
+ */
+export function coveredByOneWait(samples: readonly Sample[], fromMs: number, toMs: number): boolean {
+  return samples.slice(1).some(({ epochMs, waitedMs }, index) => {
+    const before = samples[index] as Sample;
+    const waited = waitedMs - before.waitedMs;
+    return waited >= toMs - fromMs && before.epochMs - waited <= fromMs && epochMs >= toMs;
+  });
 }

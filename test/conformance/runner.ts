@@ -220,10 +220,11 @@ function compareNow(run: ScenarioRun): string[] {
   const lives = livesOf(scenario.id, records);
   const waitedMs = (fromMs: number, toMs: number): number => run.runQueue.waitedMs(fromMs, toMs);
   const childrenWaitedMs = (fromMs: number, toMs: number): number => run.childrenRunQueue.waitedMs(fromMs, toMs);
+  const mergesPossible = (session: string): number => run.mergesPossible(session);
   const judge = (events: Seen['events'], runner: Seen['runner']): string[] => {
     const signature = signatureOf({ ...seen, events, runner });
     const postmasters = run.logs().map((log) => signatureOf({ ...seen, events, runner: [], log }).filter((line) => line.startsWith('LOG[')));
-    return compare(scenario, { signature, lives, log: records, postmasters, waitedMs, childrenWaitedMs });
+    return compare(scenario, { signature, lives, log: records, postmasters, waitedMs, childrenWaitedMs, mergesPossible });
   };
   const looked = seen.runner.filter(({ unseen }) => unseen !== true);
   const differences = judge(seen.events, looked);

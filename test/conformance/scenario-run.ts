@@ -7,6 +7,7 @@ import type { Cluster } from './cluster.js';
 import { monotonicMs, readEvents, type WorkerEvent } from './event-file.js';
 import { registeredWorkers, type Scenario, type Step } from './language.js';
 import { logName } from './log-names.js';
+import { mergesPossible } from './merged-signals.js';
 import type { LogRecord } from './server-log.js';
 import { RunQueue } from './run-queue.js';
 import { OracleSession } from './sessions.js';
@@ -119,6 +120,12 @@ export class ScenarioRun {
   /** The name of the session that a backend serves. */
   sessionOf(pid: number): string | null {
     return this.#backends.get(pid) ?? null;
+  }
+
+  /** How many of the signals that a session was sent it may not have counted: the machine's doing. */
+  mergesPossible(session: string): number {
+    const backends = [...this.#backends].flatMap(([pid, name]) => (name === session ? [pid] : []));
+    return mergesPossible(this.log().records, (fromMs, toMs) => this.childrenRunQueue.mayHaveWaitedThrough(backends, fromMs, toMs));
   }
 
   get sessions(): Iterable<OracleSession> {

@@ -16,6 +16,8 @@ const ANSWER_MS = 8000;
 const WAIT_MS = 5000;
 const POLL_MS = 20;
 
+/** After so long a signal that has not come has become one with another. */
+const MERGED_MS = 300;
 const USR1_COUNT = 'SIGUSR1 received so far = ';
 
 interface Status {
@@ -270,6 +272,7 @@ export const SESSION_STEPS: Readonly<Record<SessionOperation, StepAction>> = {
         run.tookToShow(`${session.name}: ${USR1_COUNT}${wanted}`, performance.now() - began);
         break;
       }
+      if (performance.now() - began > MERGED_MS && count + run.mergesPossible(session.name) >= wanted) break;
       await sleep(POLL_MS, undefined, { signal: run.signal });
     }
     await libraryStep(

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { RunQueue, waitedBetween } from '../../conformance/run-queue.js';
+import { coveredByOneWait, RunQueue, waitedBetween } from '../../conformance/run-queue.js';
 import { forkedBy } from '../../helpers/processes.js';
 import { waitUntil } from '../../helpers/wait-until.js';
 
@@ -23,6 +23,37 @@ describe('what is counted', () => {
   it('is what is known where there was no look', () => {
     expect(waitedBetween(samples, 0, 1000)).toBe(70);
     expect(waitedBetween([], 0, 1000)).toBe(0);
+  });
+});
+
+describe('a wait without an end', () => {
+  // What the look at 300 finds are 50 ms that were over after 200: they began at 150 at the earliest.
+  const samples = [
+    { epochMs: 100, waitedMs: 5 },
+    { epochMs: 200, waitedMs: 5 },
+    { epochMs: 300, waitedMs: 55 },
+    { epochMs: 400, waitedMs: 56 },
+  ];
+
+  it.each([
+    [210, 211, true],
+    [150, 200, true],
+    [149, 150, false],
+    [249, 300, false], // longer than it waited
+    [250, 300, true],
+    [299, 300, true],
+    [301, 301, true],
+    [301, 303, false],
+    [120, 121, false],
+    [0, 1, false],
+    [500, 500, false],
+  ])('from %i to %i: could it be? %s', (from, to, could) => {
+    expect(coveredByOneWait(samples, from, to)).toBe(could);
+  });
+
+  it('is none of a process that nobody looked at', () => {
+    expect(coveredByOneWait([], 0, 0)).toBe(false);
+    expect(new RunQueue(() => []).mayHaveWaitedThrough([1], 0, 0)).toBe(false);
   });
 });
 
