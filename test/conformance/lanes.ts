@@ -18,9 +18,9 @@ class Lane {
   #child: ChildProcess = this.#fork();
 
   /** Whatever keeps a scenario from being judged is its failure, and no other's. */
-  async judge(job: Job): Promise<Result> {
+  async judge(job: Job, signal: AbortSignal): Promise<Result> {
     if (hasEnded(this.#child)) this.#child = this.#fork();
-    const answer = await this.#ask(job);
+    const answer = await this.#ask(job, signal);
     if ('result' in answer) return answer.result;
     if (hasEnded(this.#child)) await this.#killLeftovers();
     return resultOf(job.scenario, 'failed', [`error: ${answer.failure}`]);
@@ -30,16 +30,22 @@ class Lane {
     return fork(PROGRAM, { stdio: 'inherit', env: { ...process.env, BGWORKER_TEST_TMP: this.#folder } });
   }
 
-  #ask(job: Job): Promise<Answer> {
+  /** An abort tells the process to stop: it ends the scenario in order, and then itself. */
+  #ask(job: Job, signal: AbortSignal): Promise<Answer> {
     const child = this.#child;
     return new Promise((resolve) => {
       const settle = (answer: Answer): void => {
         child.off('message', settle);
         child.off('exit', onExit);
+        signal.removeEventListener('abort', stop);
         resolve(answer);
       };
       const onExit = (code: number | null, signal: string | null): void =>
         settle({ failure: `the judge's process ended with ${signal ?? `status ${code}`}` });
+      const stop = (): void => {
+        if (child.connected) child.disconnect();
+      };
+      signal.addEventListener('abort', stop);
       child.once('message', settle);
       child.once('exit', onExit);
       // Where it cannot be sent, the process is about to end, and says so.
@@ -85,7 +91,8 @@ export class Lanes {
         const next = queue.next();
         if (next.done === true) return;
         const job = await next.value();
-        const result = await lane.judge(job);
+        if (options.signal.aborted) return;
+        const result = await lane.judge(job, options.signal);
         // Of a scenario that was stopped there is nothing to say.
         if (!options.signal.aborted) options.onResult(result, job);
       }

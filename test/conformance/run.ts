@@ -59,7 +59,7 @@ async function judgeAll(scenarios: readonly Scenario[], options: Options, signal
   try {
     const order = scenarios.toSorted((a, b) => timeOf(b) - timeOf(a));
     await lanes.judge(order.map(job), { signal, onResult });
-    for (let tries = 1; tries < options.tries; tries++) {
+    for (let tries = 1; tries < options.tries && !signal.aborted; tries++) {
       const again = order.filter((scenario) => isWorthAnotherTry(results.get(scenario) as Result));
       await lanes.judge(again.map(job), { atOnce: 1, signal, onResult });
     }

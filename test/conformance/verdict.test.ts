@@ -47,6 +47,18 @@ function scenarios(): Scenario[] {
   return [good, bad, without];
 }
 
+/** A minute's scenario, under way, and a short one that waits behind it. */
+async function beginLongOne(): Promise<{ pid: number; lane: number; postmaster: number; ended: Promise<Ended> }> {
+  const good = recorded.find(({ id }) => id === 'ntf.zero') as Scenario;
+  const long = { ...good, id: 'verdict.long', setup: { steps: [{ op: 'sleep', ms: 60_000 }] } };
+  const two = join(folder, 'two.json');
+  writeFileSync(two, JSON.stringify([good, long]));
+  const { pid, ended } = begin(two, '--jobs', '1');
+  const lane = await waitUntil(() => childrenOf(pid)[0], { what: "the judge's process" });
+  const postmaster = await waitUntil(() => childrenOf(lane)[0], { what: 'a postmaster' });
+  return { pid, lane, postmaster, ended };
+}
+
 let folder: string;
 let file: string;
 beforeAll(() => {
@@ -78,19 +90,23 @@ describe('npm run conformance', () => {
   });
 
   it("goes on where one of the judge's processes dies: its scenario has failed, and nothing of it is left", async () => {
-    const good = recorded.find(({ id }) => id === 'ntf.zero') as Scenario;
-    const long = { ...good, id: 'verdict.long', setup: { steps: [{ op: 'sleep', ms: 60_000 }] } };
-    const two = join(folder, 'two.json');
-    writeFileSync(two, JSON.stringify([good, long]));
-    const { pid, ended } = begin(two, '--jobs', '1');
-    const lane = await waitUntil(() => childrenOf(pid)[0], { what: "the judge's process" });
-    const postmaster = await waitUntil(() => childrenOf(lane)[0], { what: 'a postmaster' });
+    const { lane, postmaster, ended } = await beginLongOne();
     process.kill(lane, 'SIGKILL');
     const { status, stdout } = await ended;
     expect(stdout).toMatch(/^FAILED {2}verdict\.long .*\n {8}error: the judge's process ended with SIGKILL\n/m);
     expect(stdout).toMatch(/^ok {6}ntf\.zero /m);
     expect(stdout).toMatch(/\n1 passed, 1 failed, 0 skipped\n$/);
     expect(status).toBe(1);
+    expect(isAlive(postmaster)).toBe(false);
+  });
+
+  it('ends with status 130 after Ctrl-C: in the middle of a scenario, and nothing of it is left', async () => {
+    const { pid, postmaster, ended } = await beginLongOne();
+    process.kill(pid, 'SIGINT');
+    const { status, stdout, stderr } = await ended;
+    expect(stdout).not.toContain('FAILED');
+    expect(stderr).toBe('');
+    expect(status).toBe(130);
     expect(isAlive(postmaster)).toBe(false);
   });
 
