@@ -9,11 +9,12 @@ import { diffCounts, diffLines } from './diff.js';
 import { comparable } from './exceptions.js';
 import { registeredWorkers, type Scenario } from './language.js';
 import { logName } from './log-names.js';
+import { countsAgree, isCount } from './merged-signals.js';
 import { comparePostmasterLog } from './postmaster-order.js';
 import { compareHistories } from './restarts.js';
 import type { LogRecord } from './server-log.js';
 import type { Life } from './signature.js';
-import { cameAsFar, isSameInARace, quickWorkers, signalsMerged, terminatedAtStart } from './races.js';
+import { cameAsFar, isSameInARace, quickWorkers, terminatedAtStart } from './races.js';
 import { compareCodes } from './sqlstates.js';
 import { streamsOf, type LogLine, type Streams } from './streams.js';
 import { compareUnstable } from './unstable.js';
@@ -29,8 +30,8 @@ export interface Observation {
   readonly waitedMs?: (fromMs: number, toMs: number) => number;
   /** The same of the one of its children that had none for longest. */
   readonly childrenWaitedMs?: (fromMs: number, toMs: number) => number;
-  /** How many SIGUSR1 may have become one with another, of those that a session was sent. Absent: none. */
-  readonly mergesPossible?: (session: string) => number;
+  /** How many SIGUSR1 may have become one with another, of those that a session was sent before it counted for the n-th time, from 0. Absent: none. */
+  readonly mergesPossible?: (session: string, nth: number) => number;
 }
 
 const never = (): number => 0;
@@ -58,8 +59,7 @@ interface Got extends Required<Pick<Observation, 'mergesPossible'>> {
 function compareStable(scenario: Scenario, expected: Streams, { got, alone, mergesPossible }: Got): string[] {
   const quick = quickWorkers(scenario);
   const terminated = terminatedAtStart(scenario);
-  const isSame = (want: string, have = '', session = ''): boolean =>
-    want === have || isSameInARace(want, have, quick) || signalsMerged(want, have, () => mergesPossible(session));
+  const isSame = (want: string, have = ''): boolean => want === have || isSameInARace(want, have, quick) || (isCount(want) && isCount(have));
   // Only the latest process of a worker can be the one.
   const isFree = (process: string): boolean => {
     const [, worker = '', number] = /^(.*)#(\d+)$/.exec(process) ?? [];
@@ -76,7 +76,10 @@ function compareStable(scenario: Scenario, expected: Streams, { got, alone, merg
       'session',
       expected.sessions,
       got.sessions,
-      (want, have, session) => want.length === have.length && want.every((line, at) => isSame(line, have[at], session)),
+      (want, have, session) =>
+        want.length === have.length &&
+        want.every((line, at) => isSame(line, have[at])) &&
+        countsAgree(want, have, (nth) => mergesPossible(session, nth)),
     ),
     ...comparePostmasterLog(expected.postmasterLog, got.postmasterLog, order),
     ...(log.length === 0 ? [] : ['the log of the other processes has other lines:', ...log]),

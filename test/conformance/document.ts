@@ -7,7 +7,7 @@ import { countByGroup } from './report.js';
 import { EARLY_S } from './restarts.js';
 import type { Result, Verdict } from './runner.js';
 
-const HEAD = `# Conformance
+export const HEAD = `# Conformance
 
 Written by \`npm run conformance -- --write-docs\`; what stands here is what a run gave, and the lists that the judge goes by
 (\`test/conformance/exceptions.ts\`). Do not edit it.
@@ -27,7 +27,7 @@ any behaviour that the rules allow.
 | \`npm run conformance -- --repeat 10 --busy\` | ten runs with every processor busy; fails where a verdict is not the same in all |
 | \`npm run conformance -- --json\` | the verdicts as JSON |
 
-Exit status: 0 where nothing failed, 1 where something did, 2 where the command line or a file is wrong.
+Exit status: 0 where nothing failed, 1 where something did, 2 where the command line or a file is wrong, 130 after Ctrl-C.
 
 ## What a busy machine changes
 
@@ -54,15 +54,16 @@ depend on who else is at work:
 - A session that polls may miss a worker that lived between two of its looks. Such a life counts as seen where the log has it begin after one look and end before
   the next (PostgreSQL's own polls may miss it, too).
 - A worker that a crash cycle kills at its birth may have said something, and may not: it is forked in one pass with the one that crashed.
-- Two SIGUSR1 that a session's backend could not take one by one, because it had no processor between them, are one, in PostgreSQL too. So the count may be less than
-  the recorded one by as many as the log has pairs of events (a start, an exit) that lie closer together than this backend waited for a processor just then.
+- Two SIGUSR1 that a session's backend could not take one by one, because it did not run between them, are one, in PostgreSQL too. So the count may be less than
+  the recorded one by as many as the log has pairs of events of which this session is told (a start, an exit), before it counts, that lie closer together than its
+  backend waited for a processor just then; two exits that the postmaster finds in one look lie at no distance. What was lost before one count is lost at the next.
 - Several postmasters write their logs independently: the recorded order of their lines is that of one run.
 
 What is left is lateness of the judge's own process, and processes that got no processor for so long that a scenario's own pauses (some are of 50 ms) have not
 parted what they were to part. Where a scenario failed, and the time by which the judge's process was late at worst while it took the steps (as the timers of its
-event loop show) and the longest time for which one of the scenario's was ready to run and had no processor (as the kernel counts) come to ${TOO_LATE_MS} ms or more together,
-the scenario is tried again after all others, with none beside it, up to three tries in all. Only that is tried again: not what failed while all had a processor,
-whatever the load. Each such try is listed with how long it was, and all that had differed, so that nothing is hidden that comes and goes; with \`--tries 1\`
+event loop show) and the time for which one of the scenario's was ready to run and had no processor (as the kernel counts, the worst in any 200 ms) come to
+${TOO_LATE_MS} ms or more together, the scenario is tried again after all others, with none beside it, up to three tries in all. Only that is tried again: not what failed while all had a processor, whatever the load. (With
+four scenarios side by side on a quiet machine of two processors, one scenario in eight has as much; where it passed, that does not matter.) Each such try is listed with how long it was, and all that had differed, so that nothing is hidden that comes and goes; with \`--tries 1\`
 whatever happens counts.
 `;
 

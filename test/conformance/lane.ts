@@ -1,8 +1,11 @@
 // One of the judge's processes: takes scenarios from `npm run conformance` (lanes.ts), one after the other, and judges them. A program.
 //
 // Each scenario that is under way has a process for itself, so that nobody is late because of what is done for another one: reading files, comparing, and
-// looking through all processes of the machine for what was left behind are work of many milliseconds.
+// looking through all processes of the machine for what was left behind are work of many milliseconds. What nobody catches is the end of this process, and the
+// failure of the scenario that is under way.
 
+import { rmdirSync } from 'node:fs';
+import { tempRoot } from '../helpers/temp-dir.js';
 import type { Connection } from './database.js';
 import type { Scenario } from './language.js';
 import { goFirst } from './priority.js';
@@ -20,19 +23,15 @@ export interface Job {
 export type Answer = { readonly result: Result } | { readonly failure: string };
 
 const stop = new AbortController();
-/** Stops the scenario that is under way; null where none is. */
-let scenarioStop: AbortController | null = null;
 let underWay: Promise<void> = Promise.resolve();
 
 async function judge({ scenario, connection, keep }: Job): Promise<void> {
   let answer: Answer;
-  scenarioStop = new AbortController();
   try {
-    answer = { result: await runScenario(scenario, { connection, keep, signal: AbortSignal.any([stop.signal, scenarioStop.signal]) }) };
+    answer = { result: await runScenario(scenario, { connection, keep, signal: stop.signal }) };
   } catch (err) {
     answer = { failure: (err as Error).stack ?? String(err) };
   }
-  scenarioStop = null;
   if (process.connected) process.send?.(answer);
 }
 
@@ -43,14 +42,17 @@ function end(): void {
 }
 
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, end);
-// What nobody caught, in a callback, is the end of the scenario that is under way, in order; where there is none, of this process.
-process.on('uncaughtException', (err) => {
-  if (scenarioStop === null) throw err;
-  scenarioStop.abort(err);
-});
 // The judge is gone, or has no more work.
 process.on('disconnect', end);
 process.on('message', (job: Job) => {
   underWay = judge(job);
+});
+// The folder that the judge made for it, where no scenario has left anything in it: the judge may have gone first.
+process.on('exit', () => {
+  try {
+    rmdirSync(tempRoot());
+  } catch {
+    // It is not empty, or the judge was there before.
+  }
 });
 goFirst();

@@ -2,47 +2,63 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { killMarked } from '../helpers/leftovers.js';
 import { makeTempDir } from '../helpers/temp-dir.js';
 import type { Answer, Job } from './lane.js';
-import { resultOf, type Result } from './runner.js';
+import { resultOf, timeOf, type Result } from './runner.js';
 
 const PROGRAM = join(dirname(fileURLToPath(import.meta.url)), 'lane.js');
 
+/** Beyond the time that a scenario may take by its own steps: the judge's process itself gives up long before. */
+const HANGS_MS = 120_000;
+/** So long a scenario that was told to stop may take to end its postmasters. */
+const STOP_MS = 30_000;
+
 class Lane {
-  /** Below it are the folders of its scenarios, so that what they left can be found where the lane could not clear it away. */
-  readonly #folder = makeTempDir('cf');
-  #child: ChildProcess = this.#fork();
+  /** Below it are the folders of its scenarios, so that what they left can be found where the process could not clear it away. */
+  #folder!: string;
+  #child!: ChildProcess;
+
+  constructor() {
+    this.#fork();
+  }
 
   /** Whatever keeps a scenario from being judged is its failure, and no other's. */
   async judge(job: Job, signal: AbortSignal): Promise<Result> {
-    if (hasEnded(this.#child)) this.#child = this.#fork();
+    if (hasEnded(this.#child)) this.#fork();
     const answer = await this.#ask(job, signal);
     if ('result' in answer) return answer.result;
-    if (hasEnded(this.#child)) await this.#killLeftovers();
-    return resultOf(job.scenario, 'failed', [`error: ${answer.failure}`]);
+    const reasons = [`error: ${answer.failure}`];
+    if (hasEnded(this.#child)) await this.#clear(job.keep).catch((err: Error) => reasons.push(err.message));
+    return resultOf(job.scenario, 'failed', reasons, job.keep && existsSync(this.#folder) ? { kept: this.#folder } : {});
   }
 
-  #fork(): ChildProcess {
-    return fork(PROGRAM, { stdio: 'inherit', env: { ...process.env, BGWORKER_TEST_TMP: this.#folder } });
+  #fork(): void {
+    this.#folder = makeTempDir('cf');
+    this.#child = fork(PROGRAM, { stdio: 'inherit', env: { ...process.env, BGWORKER_TEST_TMP: this.#folder } });
   }
 
   /** An abort tells the process to stop: it ends the scenario in order, and then itself. */
   #ask(job: Job, signal: AbortSignal): Promise<Answer> {
     const child = this.#child;
     return new Promise((resolve) => {
+      const kill = (): void => void child.kill('SIGKILL');
+      let deadline = setTimeout(kill, timeOf(job.scenario) + HANGS_MS);
       const settle = (answer: Answer): void => {
+        clearTimeout(deadline);
         child.off('message', settle);
         child.off('exit', onExit);
         signal.removeEventListener('abort', stop);
         resolve(answer);
       };
-      const onExit = (code: number | null, signal: string | null): void =>
-        settle({ failure: `the judge's process ended with ${signal ?? `status ${code}`}` });
+      const onExit = (code: number | null, exitSignal: string | null): void =>
+        settle({ failure: `the judge's process ended with ${exitSignal ?? `status ${code}`}` });
       const stop = (): void => {
+        clearTimeout(deadline);
+        deadline = setTimeout(kill, STOP_MS);
         if (child.connected) child.disconnect();
       };
       signal.addEventListener('abort', stop);
@@ -53,19 +69,19 @@ class Lane {
     });
   }
 
-  async #killLeftovers(): Promise<void> {
+  /** After its end. `keep`: the folders of its scenarios, for a look at them. */
+  async #clear(keep: boolean): Promise<void> {
     await killMarked({ variable: `BGWORKER_TEST_TMP=${this.#folder}`, dir: this.#folder });
+    if (!keep) rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** `keep`: the folders of its scenarios, for a look at them. */
   async end(keep: boolean): Promise<void> {
     if (!hasEnded(this.#child)) {
       const ended = once(this.#child, 'exit');
       if (this.#child.connected) this.#child.disconnect();
       await ended;
     }
-    await this.#killLeftovers();
-    if (!keep || readdirSync(this.#folder).length === 0) rmSync(this.#folder, { recursive: true, force: true });
+    await this.#clear(keep);
   }
 }
 
@@ -103,8 +119,10 @@ export class Lanes {
     if (failure !== undefined && !options.signal.aborted) throw failure.reason;
   }
 
-  /** Each lane ends what it has under way, in order, and goes. */
+  /** Each lane ends what it has under way, in order, and goes: all of them, before the first error is thrown. */
   async end(keep: boolean): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.end(keep)));
+    const ends = await Promise.allSettled(this.#lanes.map((lane) => lane.end(keep)));
+    const failure = ends.find((end) => end.status === 'rejected');
+    if (failure !== undefined) throw failure.reason;
   }
 }

@@ -31,14 +31,6 @@ function stoppedOrTerminated(want: string, have: string): boolean {
   return waited !== undefined && have === `${waited}STOPPED`;
 }
 
-/** A backend that had no processor counts two signals as one (merged-signals.ts). */
-export function signalsMerged(want: string, have: string, mergesPossible: () => number): boolean {
-  const [sent, counted] = [want, have].map((line) => /^(runner: \w+: SIGUSR1 received so far = )(\d+)$/.exec(line));
-  if (!sent || !counted || sent[1] !== counted[1]) return false;
-  const lost = Number(sent[2]) - Number(counted[2]);
-  return lost > 0 && lost <= mergesPossible();
-}
-
 /** Commands that take time, or that may. */
 const SLOW = /^[sipLZDWCOQ]$/;
 

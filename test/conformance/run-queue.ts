@@ -59,9 +59,9 @@ export class RunQueue {
     return Math.max(0, ...[...this.#samples.values()].map((samples) => waitedBetween(samples, fromMs, toMs)));
   }
 
-  /** May one of these have had no processor from one time to another, without an end? */
-  mayHaveWaitedThrough(pids: readonly number[], fromMs: number, toMs: number): boolean {
-    return pids.some((pid) => coveredByOneWait(this.#samples.get(pid) ?? [], fromMs, toMs));
+  /** May this one have had no processor from one time to another, without an end? As far as the looks tell that were taken by themselves. */
+  mayHaveWaitedThrough(pid: number, fromMs: number, toMs: number): boolean {
+    return coveredByOneWait(this.#samples.get(pid) ?? [], fromMs, toMs);
   }
 
   /** The most that one of them waited in a stretch of time as long as a scenario's pauses are: at once, or in parts. */
@@ -76,9 +76,8 @@ export class RunQueue {
       if (sample === null) continue;
       // Who was not there at the look before had not waited then; of one who was there before the first look nobody knows.
       const samples = this.#samples.get(pid) ?? (this.#lookedAt === null ? [] : [{ epochMs: this.#lookedAt, waitedMs: 0 }]);
-      const before = samples.findLast(({ epochMs }) => epochMs <= sample.epochMs - STRETCH_MS) ?? samples[0];
-      if (before !== undefined) this.#worstMs = Math.max(this.#worstMs, sample.waitedMs - before.waitedMs);
       samples.push(sample);
+      this.#worstMs = Math.max(this.#worstMs, waitedAtLast(samples));
       this.#samples.set(pid, samples);
     }
     this.#lookedAt = lookedAt;
@@ -89,6 +88,13 @@ export function waitedBetween(samples: readonly Sample[], fromMs: number, toMs: 
   const before = samples.findLast(({ epochMs }) => epochMs <= fromMs) ?? samples[0];
   const after = samples.find(({ epochMs }) => epochMs >= toMs) ?? samples.at(-1);
   return before === undefined || after === undefined ? 0 : Math.max(0, after.waitedMs - before.waitedMs);
+}
+
+/** In the stretch of time that the last look ends. */
+export function waitedAtLast(samples: readonly Sample[]): number {
+  const last = samples.at(-1);
+  const before = samples.findLast(({ epochMs }) => last !== undefined && epochMs <= last.epochMs - STRETCH_MS) ?? samples[0];
+  return last === undefined || before === undefined ? 0 : last.waitedMs - before.waitedMs;
 }
 
 /**

@@ -64,8 +64,11 @@ async function judgeAll(scenarios: readonly Scenario[], options: Options, signal
       await lanes.judge(again.map(job), { atOnce: 1, signal, onResult });
     }
   } finally {
-    await lanes.end(options.keep);
-    await database.stop(options.keep);
+    try {
+      await lanes.end(options.keep);
+    } finally {
+      await database.stop(options.keep);
+    }
   }
   return scenarios.flatMap((scenario) => results.get(scenario) ?? []);
 }

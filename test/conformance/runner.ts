@@ -31,7 +31,7 @@ export interface Result {
   readonly reasons: readonly string[];
   /** How late the judge itself was, at worst. */
   readonly lateMs: number;
-  /** The longest that a process of the scenario was ready to run and had no processor. */
+  /** The longest that a process of the scenario was ready to run and had no processor, at once or in parts, within one of its pauses. */
   readonly starvedMs: number;
   /** Tries that failed while the judge itself was late, and so were not counted. */
   readonly discarded: readonly Discarded[];
@@ -89,7 +89,7 @@ type Judgement = Pick<Result, 'lateMs' | 'starvedMs' | 'slowestLook' | 'unchecke
 
 /** The differences. Whatever goes wrong is one, and whatever goes wrong nothing is left. */
 async function judge(scenario: Scenario, base: string, options: RunOptions): Promise<Judgement> {
-  const deadline = AbortSignal.timeout(timeOf(scenario) + SPARE_MS);
+  const deadline = AbortSignal.timeout(Math.ceil(timeOf(scenario) + SPARE_MS));
   const run = new ScenarioRun(scenario, base, AbortSignal.any([options.signal, deadline]));
   const lateness = new Lateness();
   let differences: string[];
@@ -110,7 +110,7 @@ async function judge(scenario: Scenario, base: string, options: RunOptions): Pro
     run.runQueue.end();
     run.childrenRunQueue.end();
     try {
-      for (const session of run.sessions) await session.close();
+      await Promise.all([...run.sessions].map((session) => session.close()));
       const { noise, records } = run.log();
       unchecked = uncheckedCodes(records);
       if (noise.length > 0) run.notes.push('lines in the log that are no log lines:', ...noise.slice(-SHOWN_NOISE).map((line) => `  ${line}`));
@@ -220,7 +220,7 @@ function compareNow(run: ScenarioRun): string[] {
   const lives = livesOf(scenario.id, records);
   const waitedMs = (fromMs: number, toMs: number): number => run.runQueue.waitedMs(fromMs, toMs);
   const childrenWaitedMs = (fromMs: number, toMs: number): number => run.childrenRunQueue.waitedMs(fromMs, toMs);
-  const mergesPossible = (session: string): number => run.mergesPossible(session);
+  const mergesPossible = (session: string, nth: number): number => run.mergesPossibleAt(session, nth);
   const judge = (events: Seen['events'], runner: Seen['runner']): string[] => {
     const signature = signatureOf({ ...seen, events, runner });
     const postmasters = run.logs().map((log) => signatureOf({ ...seen, events, runner: [], log }).filter((line) => line.startsWith('LOG[')));

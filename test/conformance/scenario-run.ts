@@ -7,7 +7,7 @@ import type { Cluster } from './cluster.js';
 import { monotonicMs, readEvents, type WorkerEvent } from './event-file.js';
 import { registeredWorkers, type Scenario, type Step } from './language.js';
 import { logName } from './log-names.js';
-import { mergesPossible } from './merged-signals.js';
+import { mergesPossible, toldTo } from './merged-signals.js';
 import type { LogRecord } from './server-log.js';
 import { RunQueue } from './run-queue.js';
 import { OracleSession } from './sessions.js';
@@ -52,6 +52,7 @@ export class ScenarioRun {
   #slowestLook: SlowLook | null = null;
   readonly #sessions = new Map<string, OracleSession>();
   readonly #backends = new Map<number, string>();
+  readonly #merges = new Map<string, readonly number[]>();
   readonly #lines: RunnerLine[] = [];
   readonly #extraEvents: WorkerEvent[] = [];
 
@@ -122,10 +123,25 @@ export class ScenarioRun {
     return this.#backends.get(pid) ?? null;
   }
 
-  /** How many of the signals that a session was sent it may not have counted: the machine's doing. */
+  /** How many SIGUSR1 that a session was sent its backend may not have counted: the machine's doing. */
   mergesPossible(session: string): number {
-    const backends = [...this.#backends].flatMap(([pid, name]) => (name === session ? [pid] : []));
-    return mergesPossible(this.log().records, (fromMs, toMs) => this.childrenRunQueue.mayHaveWaitedThrough(backends, fromMs, toMs));
+    const backend = [...this.#backends].findLast(([, name]) => name === session)?.[0];
+    if (backend === undefined) return 0;
+    const told = toldTo(session, this.scenario, this.session(session).cluster.log().records);
+    return mergesPossible(told, {
+      backend: (fromMs, toMs) => this.childrenRunQueue.mayHaveWaitedThrough(backend, fromMs, toMs),
+      postmaster: (fromMs, toMs) => this.runQueue.waitedMs(fromMs, toMs),
+    });
+  }
+
+  /** A session has counted: so many may be missing, of those that it was sent until now. */
+  sayCounted(session: string, mergesPossible: number): void {
+    this.#merges.set(session, [...(this.#merges.get(session) ?? []), mergesPossible]);
+  }
+
+  /** When it counted for the n-th time, from 0. */
+  mergesPossibleAt(session: string, nth: number): number {
+    return this.#merges.get(session)?.[nth] ?? 0;
   }
 
   get sessions(): Iterable<OracleSession> {

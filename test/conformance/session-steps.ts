@@ -3,22 +3,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BGWH_NOT_YET_STARTED, BGWH_POSTMASTER_DIED, BGWH_STARTED } from '../../dist/constants.js';
 import type { Session } from '../../dist/session/client.js';
-import { REST_MS, caughtUp, hasSpoken, livesOfWorker, nextRecorded, patience, seenAsRecorded } from './patience.js';
+import { caughtUp, hasSpoken, livesOfWorker, patience, seenAsRecorded } from './patience.js';
 import { within } from './polling.js';
-import { workerNames, type Operation, type Step } from './language.js';
+import type { Operation, Step } from './language.js';
 import { LIBRARY, registrationOf, type Registration } from './registration.js';
 import type { RegisteredWorker, ScenarioRun, StepAction } from './scenario-run.js';
 import type { OracleSession } from './sessions.js';
+import { countSignals } from './signal-count.js';
 import { isLook, isPlain, runSql } from './sql-steps.js';
 
 const OPEN_MS = 8000;
 const ANSWER_MS = 8000;
 const WAIT_MS = 5000;
 const POLL_MS = 20;
-
-/** After so long a signal that has not come has become one with another. */
-const MERGED_MS = 300;
-const USR1_COUNT = 'SIGUSR1 received so far = ';
 
 interface Status {
   readonly status: number;
@@ -251,36 +248,14 @@ export const SESSION_STEPS: Readonly<Record<SessionOperation, StepAction>> = {
     'hookUsr1',
     () => null,
   ),
-  usr1: async (run, step) => {
-    await caughtUp(run, workerNames(run.scenario.setup));
-    // A signal comes after the change that it tells of, and not at once where others compute.
-    const session = run.session(step.s, step.on);
-    const wanted = Number(nextRecorded(run).split(`${session.name}: ${USR1_COUNT}`)[1] ?? 0);
-    let count = 0;
-    const look = libraryStep(
-      () => 'SIGUSR1',
-      'usr1Count',
-      (result) => {
-        count = Number(result);
-        return null;
-      },
-    );
-    const began = performance.now();
-    for (const deadline = began + REST_MS; run.scenario.stable && session.isOpen && performance.now() < deadline;) {
-      await look(run, step);
-      if (count >= wanted) {
-        run.tookToShow(`${session.name}: ${USR1_COUNT}${wanted}`, performance.now() - began);
-        break;
-      }
-      if (performance.now() - began > MERGED_MS && count + run.mergesPossible(session.name) >= wanted) break;
-      await sleep(POLL_MS, undefined, { signal: run.signal });
-    }
-    await libraryStep(
-      () => 'SIGUSR1',
-      'usr1Count',
-      (result) => `${USR1_COUNT}${String(result)}`,
-    )(run, step);
-  },
+  usr1: (run, step) =>
+    countSignals(run, step, (say) =>
+      libraryStep(
+        () => 'SIGUSR1',
+        'usr1Count',
+        (result) => say(Number(result)),
+      )(run, step),
+    ),
   sql: async (run, step) => {
     const session = await opened(run, step);
     if (session === null) return;

@@ -2,11 +2,11 @@
 // of its own, compiled (npm test compiles it before).
 
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../helpers/paths.js';
-import { childrenOf, isAlive } from '../helpers/processes.js';
+import { childrenOf, cwdOf, isAlive, parentOf } from '../helpers/processes.js';
 import { makeTempDir, removeTempDir } from '../helpers/temp-dir.js';
 import { waitUntil } from '../helpers/wait-until.js';
 import { recorded } from '../unit/conformance/scenarios.js';
@@ -47,18 +47,27 @@ function scenarios(): Scenario[] {
   return [good, bad, without];
 }
 
-/** A minute's scenario, under way, and a short one that waits behind it. */
+/** A minute's scenario, in the middle of its sleep, with a session open, and a short one that waits behind it. */
 async function beginLongOne(): Promise<{ pid: number; lane: number; postmaster: number; ended: Promise<Ended> }> {
   const good = recorded.find(({ id }) => id === 'ntf.zero') as Scenario;
-  const long = { ...good, id: 'verdict.long', setup: { steps: [{ op: 'sleep', ms: 60_000 }] } };
+  const long = { ...good, id: 'verdict.long', setup: { steps: [{ op: 'open' }, { op: 'touch', file: 'asleep' }, { op: 'sleep', ms: 60_000 }] } };
   const two = join(folder, 'two.json');
   writeFileSync(two, JSON.stringify([good, long]));
   const { pid, ended } = begin(two, '--jobs', '1');
+  started.push(pid);
   const lane = await waitUntil(() => childrenOf(pid)[0], { what: "the judge's process" });
   const postmaster = await waitUntil(() => childrenOf(lane)[0], { what: 'a postmaster' });
+  // Not yet the scenario's folder when it has just been forked.
+  const base = await waitUntil(() => [cwdOf(postmaster) ?? ''].find((cwd) => cwd.includes('/cf-')), {
+    what: "the postmaster to be in the scenario's folder",
+  });
+  await waitUntil(() => readdirSync(base, { recursive: true }).some((file) => basename(String(file)) === 'verdict.long.asleep'), {
+    what: 'the sleep',
+  });
   return { pid, lane, postmaster, ended };
 }
 
+const started: number[] = [];
 let folder: string;
 let file: string;
 beforeAll(() => {
@@ -66,7 +75,11 @@ beforeAll(() => {
   file = join(folder, 'three.json');
   writeFileSync(file, JSON.stringify(scenarios()));
 });
-afterAll(() => removeTempDir(folder));
+afterAll(() => {
+  // Of a test that gave up waiting.
+  for (const pid of started.filter((pid) => parentOf(pid) === process.pid)) process.kill(pid, 'SIGKILL');
+  removeTempDir(folder);
+});
 
 describe('npm run conformance', () => {
   it('ends with status 1 where a scenario failed, and shows what differs', async () => {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { coveredByOneWait, RunQueue, waitedBetween } from '../../conformance/run-queue.js';
+import { coveredByOneWait, RunQueue, waitedAtLast, waitedBetween } from '../../conformance/run-queue.js';
 import { forkedBy } from '../../helpers/processes.js';
 import { waitUntil } from '../../helpers/wait-until.js';
 
@@ -23,6 +23,17 @@ describe('what is counted', () => {
   it('is what is known where there was no look', () => {
     expect(waitedBetween(samples, 0, 1000)).toBe(70);
     expect(waitedBetween([], 0, 1000)).toBe(0);
+  });
+});
+
+describe('what was waited within a pause', () => {
+  const samples = Array.from({ length: 41 }, (_, at) => ({ epochMs: at * 10, waitedMs: Math.min(at, 30) * 2 }));
+
+  it('is added up over 200 ms, and what was before is forgotten', () => {
+    expect(waitedAtLast(samples.slice(0, 11))).toBe(20); // all that is known
+    expect(waitedAtLast(samples.slice(0, 31))).toBe(40);
+    expect(waitedAtLast(samples)).toBe(20); // nothing in the last 100
+    expect(waitedAtLast([])).toBe(0);
   });
 });
 
@@ -53,7 +64,7 @@ describe('a wait without an end', () => {
 
   it('is none of a process that nobody looked at', () => {
     expect(coveredByOneWait([], 0, 0)).toBe(false);
-    expect(new RunQueue(() => []).mayHaveWaitedThrough([1], 0, 0)).toBe(false);
+    expect(new RunQueue(() => []).mayHaveWaitedThrough(1, 0, 0)).toBe(false);
   });
 });
 

@@ -210,7 +210,16 @@ describe('a count of SIGUSR1', () => {
     expect(await counting(2, 3).take(look)).toBe('s1: SIGUSR1 received so far = 3');
   });
 
-  it('one too few is written down', async () => {
-    expect(await counting(2, 1).take(look)).toBe('s1: SIGUSR1 received so far = 1');
+  it('one too few is written down, and that none can have become one with another', async () => {
+    const run = counting(2, 1);
+    expect(await run.take(look)).toBe('s1: SIGUSR1 received so far = 1');
+    expect(run.mergesPossibleAt('s1', 0)).toBe(0);
+  });
+
+  it('one that may have become one with another is noted', async () => {
+    const run = counting(3, 1);
+    run.mergesPossible = () => 2;
+    expect(await run.take(look)).toBe('s1: SIGUSR1 received so far = 1');
+    expect([run.mergesPossibleAt('s1', 0), run.mergesPossibleAt('s1', 1), run.mergesPossibleAt('s2', 0)]).toEqual([2, 0, 0]);
   });
 });
