@@ -8,10 +8,13 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const write = process.argv.includes('--write');
 
-/** Runs one formatter over the checkout: its exit status, or null where the program does not exist. */
+/**
+ * Runs one formatter over the checkout: its exit status, or null where the program does not exist. Where a folder of PATH is closed to us (root's, kept by su),
+ * that is EACCES.
+ */
 function run(file, args) {
   const result = spawnSync(file, args, { cwd: root, stdio: 'inherit' });
-  if (result.error?.code === 'ENOENT') return null;
+  if (result.error?.code === 'ENOENT' || result.error?.code === 'EACCES') return null;
   if (result.error) throw result.error;
   return result.status ?? 1;
 }

@@ -8,7 +8,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 function step(file, args) {
   const { status, error } = spawnSync(file, args, { cwd: root, stdio: 'inherit' });
-  if (error?.code === 'ENOENT') throw new Error(`${file} is not installed; on Debian: apt-get install cmake g++ make`);
+  if (error?.code === 'ENOENT' || error?.code === 'EACCES') throw new Error(`${file} is not installed; on Debian: apt-get install cmake g++ make`);
   if (error) throw error;
   return status === 0;
 }
